@@ -1,0 +1,232 @@
+//! Streamed moments `E_p[A_p ⊗ b_p b_pᵀ]` as one product of two short panels (MATH \[5\]).
+//!
+//! Both factors are symmetric, so a moment is determined by its values at `o ≥ o'`, `i ≥ i'`: the matrix
+//! `K = (1/N) Σ_p vech(b_p b_pᵀ) vech(A_p)ᵀ`, of `½d_in(d_in+1) × ½d_out(d_out+1)`. Samples are taken in blocks; a block
+//! writes its two panels, and fixed tiles of `K` take up their product. Which samples make a block and which columns
+//! make a tile depends on the shape only, every tile is summed by one thread in sample order, and so the result does
+//! not depend on the number of threads, to the last bit.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+/// Samples a block: deep enough for the product to run at full speed, small enough for both panels to stay in cache.
+const BLOCK: usize = 256;
+/// Samples a fill task.
+const FILL: usize = 32;
+/// Tiles over all columns of `K`: a multiple of small thread counts.
+const TILES: usize = 12;
+
+/// The shape of a set of moments that share their right factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KroneckerShape {
+    /// `N`.
+    pub n_samples: usize,
+    /// How many moments are formed in the one pass.
+    pub n_moments: usize,
+    /// Order of the left factors `A_p`.
+    pub d_out: usize,
+    /// Length of the right vector `b_p`.
+    pub d_in: usize,
+}
+
+impl KroneckerShape {
+    /// Multiply-add operations counted as two flops of the pass: `2 · n_moments · N · vech(d_out) · vech(d_in)`, about
+    /// `N P²/2` a moment.
+    pub fn flops(&self) -> f64 {
+        let pairs = vech_len(self.d_out) * vech_len(self.d_in);
+        2.0 * self.n_moments as f64 * self.n_samples as f64 * pairs as f64
+    }
+}
+
+/// `½d(d+1)`, the length of the half-vectorisation of a symmetric `d × d` matrix.
+pub fn vech_len(d: usize) -> usize {
+    d * (d + 1) / 2
+}
+
+/// Half-vectorisation: the lower triangle of a symmetric matrix, column after column, written to `out`.
+///
+/// # Panics
+/// When `out` has not length `½d(d+1)`.
+#[track_caller]
+pub fn vech(A: MatRef<'_, f64>, out: &mut [f64]) {
+    let d = A.nrows();
+    assert_eq!(out.len(), vech_len(d), "vech of a {d} × {d} matrix");
+    let mut start = 0;
+    for j in 0..d {
+        let column = &mut out[start..start + d - j];
+        match A.col(j).try_as_col_major() {
+            Some(from) => column.copy_from_slice(&from.as_slice()[j..]),
+            None => column.iter_mut().zip(j..d).for_each(|(x, i)| *x = A[(i, j)]),
+        }
+        start += d - j;
+    }
+}
+
+/// Half-vectorisation of `scale · b bᵀ`, written to `out`.
+///
+/// # Panics
+/// When `out` has not length `½d(d+1)`.
+#[track_caller]
+pub fn outer_product_vech(scale: f64, b: &[f64], out: &mut [f64]) {
+    assert_eq!(out.len(), vech_len(b.len()), "vech of an outer product");
+    let mut out = out;
+    for (j, &b_j) in b.iter().enumerate() {
+        let (column, rest) = out.split_at_mut(b.len() - j);
+        let factor = scale * b_j;
+        for (x, &b_i) in column.iter_mut().zip(&b[j..]) {
+            *x = factor * b_i;
+        }
+        out = rest;
+    }
+}
+
+/// The dense moments `E_p[A_p^{(m)} ⊗ b_p b_pᵀ] = (1/N) Σ_p A_p^{(m)} ⊗ b_p b_pᵀ`, `m = 1..n_moments`, each `P × P`
+/// with `P = d_out · d_in` and entry `((o,i),(o',i'))` at `(o·d_in + i, o'·d_in + i')`.
+///
+/// `fill(worker, p, left, right)` is called once for every sample; it writes `vech(A_p^{(m)})` of all moments, one
+/// after the other, to `left` and `vech(b_p b_pᵀ)` to `right` (see [`vech`], [`outer_product_vech`]). `worker` makes
+/// the scratch that a task reuses over its samples.
+///
+/// Memory is `O(n_moments · P²)` beside two panels of a few MB. The cost is [`KroneckerShape::flops`]. The result does
+/// not depend on the number of threads of the current rayon pool.
+///
+/// # Panics
+/// When the shape holds a zero, or `fill` does.
+#[track_caller]
+pub fn kronecker_moments<W>(
+    shape: KroneckerShape,
+    worker: impl Fn() -> W + Sync + Send,
+    fill: impl Fn(&mut W, usize, &mut [f64], &mut [f64]) + Sync + Send,
+) -> Vec<Mat<f64>> {
+    let KroneckerShape { n_samples, n_moments, d_out, d_in } = shape;
+    assert!(n_samples > 0 && n_moments > 0 && d_out > 0 && d_in > 0, "a moment of nothing: {shape:?}");
+    let n_right = vech_len(d_in);
+    let n_left = n_moments * vech_len(d_out);
+    let mut K = vec![0.0; n_right * n_left];
+    let mut left = vec![0.0; n_left * BLOCK.min(n_samples)];
+    let mut right = vec![0.0; n_right * BLOCK.min(n_samples)];
+    let tile = n_left.div_ceil(TILES);
+    for first in (0..n_samples).step_by(BLOCK) {
+        let count = BLOCK.min(n_samples - first);
+        left[..n_left * count]
+            .par_chunks_mut(n_left * FILL)
+            .zip(right[..n_right * count].par_chunks_mut(n_right * FILL))
+            .enumerate()
+            .for_each_init(&worker, |worker, (task, (left, right))| {
+                let panels = left.chunks_exact_mut(n_left).zip(right.chunks_exact_mut(n_right));
+                for (p, (left, right)) in panels.enumerate() {
+                    fill(worker, first + task * FILL + p, left, right);
+                }
+            });
+        let left = MatRef::from_column_major_slice(&left[..n_left * count], n_left, count);
+        let right = MatRef::from_column_major_slice(&right[..n_right * count], n_right, count);
+        K.par_chunks_mut(n_right * tile).enumerate().for_each(|(t, K)| {
+            let columns = K.len() / n_right;
+            let left = left.subrows(t * tile, columns);
+            let K = MatMut::from_column_major_slice_mut(K, n_right, columns);
+            matmul(K, Accum::Add, right, left.transpose(), 1.0, Par::Seq);
+        });
+    }
+    let scale = 1.0 / n_samples as f64;
+    let per_moment = n_right * vech_len(d_out);
+    K.chunks_exact(per_moment).map(|K| scatter(K, d_out, d_in, scale)).collect()
+}
+
+/// The dense `P × P` matrix whose entries `o ≥ o'`, `i ≥ i'` are the columns of `K`, scaled.
+fn scatter(K: &[f64], d_out: usize, d_in: usize, scale: f64) -> Mat<f64> {
+    let n_right = vech_len(d_in);
+    let P = d_out * d_in;
+    let mut moment = Mat::zeros(P, P);
+    // All columns (o', ·) of one o' make one contiguous task.
+    let columns: Vec<_> = moment.as_mut().par_col_chunks_mut(d_in).collect();
+    columns.into_par_iter().enumerate().for_each(|(o2, mut columns)| {
+        for o1 in 0..d_out {
+            let (row, column) = (o1.max(o2), o1.min(o2));
+            // Position of (row, column) in a column-major lower triangle.
+            let pair = column * d_out - column * (column + 1) / 2 + row;
+            let vech = &K[pair * n_right..(pair + 1) * n_right];
+            let mut k = 0;
+            for j in 0..d_in {
+                for i in j..d_in {
+                    let value = scale * vech[k];
+                    columns[(o1 * d_in + i, j)] = value;
+                    columns[(o1 * d_in + j, i)] = value;
+                    k += 1;
+                }
+            }
+        }
+    });
+    moment
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn symmetric(d: usize, rng: &mut ChaCha8Rng) -> Mat<f64> {
+        let A = Mat::from_fn(d, d, |_, _| rng.random::<f64>() - 0.5);
+        &A + A.transpose()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn equals_the_sum_of_kronecker_products(
+            n_samples in 1usize..600, d_out in 1usize..5, d_in in 1usize..5, seed in any::<u64>(),
+        ) {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let A: Vec<[Mat<f64>; 2]> =
+                (0..n_samples).map(|_| [symmetric(d_out, &mut rng), symmetric(d_out, &mut rng)]).collect();
+            let b: Vec<Vec<f64>> =
+                (0..n_samples).map(|_| (0..d_in).map(|_| rng.random::<f64>() - 0.5).collect()).collect();
+            let shape = KroneckerShape { n_samples, n_moments: 2, d_out, d_in };
+            let moments = kronecker_moments(shape, || (), |(), p, left, right| {
+                let (first, second) = left.split_at_mut(vech_len(d_out));
+                vech(A[p][0].as_ref(), first);
+                vech(A[p][1].as_ref(), second);
+                outer_product_vech(1.0, &b[p], right);
+            });
+            for (m, moment) in moments.iter().enumerate() {
+                for r in 0..d_out * d_in {
+                    for c in 0..d_out * d_in {
+                        let terms = (0..n_samples).map(|p| {
+                            A[p][m][(r / d_in, c / d_in)] * b[p][r % d_in] * b[p][c % d_in]
+                        });
+                        let truth = terms.sum::<f64>() / n_samples as f64;
+                        prop_assert!((moment[(r, c)] - truth).abs() < 1e-13);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bit_identical_for_any_number_of_threads() {
+        let (n_samples, d_out, d_in) = (1_000, 12, 9);
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let A: Vec<Mat<f64>> = (0..n_samples).map(|_| symmetric(d_out, &mut rng)).collect();
+        let b = Mat::from_fn(d_in, n_samples, |_, _| rng.random::<f64>());
+        let run = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let shape = KroneckerShape { n_samples, n_moments: 1, d_out, d_in };
+            pool.install(|| {
+                kronecker_moments(
+                    shape,
+                    || (),
+                    |(), p, left, right| {
+                        vech(A[p].as_ref(), left);
+                        outer_product_vech(1.0, b.col_as_slice(p), right);
+                    },
+                )
+            })
+        };
+        let one = run(1);
+        for threads in [2, 3, 4] {
+            assert_eq!(run(threads), one, "{threads} threads");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Exact curvature of a dense layer, sample by sample and in the mean.
+//!
+//! The Hessian of sample `p` in the weight of a dense layer is `h_p = S_p ⊗ a_p a_pᵀ` ([`PerSampleHessian`]), so the
+//! `P × P` moments `E_p[A_p ⊗ a_p a_pᵀ]` that the paper needs are matrix products of short panels
+//! ([`kronecker_moments`]). [`layer_moments`] forms the Hessian `H = E_p[h_p]`, the second moment `M₂ = E_p[h_p²]`
+//! and the gradients' second moment in one pass over the samples that [`LayerSamples::collect`] has run through the
+//! network. Everything is `f64`, and every result is the same to the last bit for any number of threads.
+//!
+//! Threads are those of the `rayon` pool that the caller runs in. The crate reads no data and knows no noise model.
+//!
+//! ```
+//! use rand::SeedableRng;
+//! use superlinear_curvature::{LayerSamples, layer_moments};
+//! use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network};
+//!
+//! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
+//! let net = Network::<f64>::init(Architecture::mlp(&[3, 4, 5, 2], Activation::Relu)?, &mut rng);
+//! let inputs = faer::Mat::from_fn(3, 10, |i, p| ((i + p) as f64).sin());
+//! let samples = DenseSamples::new(inputs, vec![0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
+//! let layer = LayerSamples::collect(&net, 1, Loss::CrossEntropy, &samples)?;
+//! let moments = layer_moments(&net, &layer);
+//! assert_eq!(moments.H.nrows(), 20);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![allow(non_snake_case)]
+
+mod kronecker_moment;
+mod layer_moments;
+mod layer_samples;
+mod per_sample_hessian;
+
+pub use kronecker_moment::{KroneckerShape, kronecker_moments, outer_product_vech, vech, vech_len};
+pub use layer_moments::{LayerMoments, absolute_hessian, largest_curvature, layer_moments};
+pub use layer_samples::{LayerSamples, LayerSamplesError};
+pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,0 +1,16 @@
+//! The covariance of SGD's noise at one dense layer.
+//!
+//! [`gradient_covariance`] is `Σ = E_p[g gᵀ] − ḡḡᵀ` over the samples, [`noise_covariance`] turns it into the covariance
+//! `C` of a mini-batch gradient for either way of [`Sampling`], and [`minibatch_covariance`] measures the same thing
+//! from the batches of one shuffled epoch, as an unbiased check. All `f64`, row-major `vec(W)`.
+#![allow(non_snake_case)]
+
+mod covariance;
+mod minibatch;
+
+pub use covariance::{NoiseError, Sampling, batch_factor, gradient_covariance, noise_covariance};
+pub use minibatch::minibatch_covariance;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

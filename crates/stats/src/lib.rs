@@ -1,0 +1,40 @@
+//! Exponents, their uncertainty and their bounds, from plain slices of `f64`.
+//!
+//! The principal item is [`loglog::fit`], which gives a [`PowerLawFit`]: the slope of `log10 y` on `log10 x` with a
+//! standard error that survives unequal variances, and a count by cause of every entry that could not be used.
+//! [`bounds`] holds each direction against the theorem that confines the exponent to `[1, 2]`.
+//!
+//! This crate knows no matrix type, no network and no file, draws no random numbers and prints nothing. It never clamps:
+//! a fitted slope outside the bounds is returned as it is.
+//!
+//! ```
+//! use superlinear_stats::{bounds, ensembles::PowerLawEnsemble, loglog};
+//!
+//! // Per-sample curvatures built so that M₂ = λ_max^½ · H^1.5, exactly.
+//! let ensemble = PowerLawEnsemble::new(&[4.0, 1.0, 0.25, 0.0625], 1.5)?;
+//! let (h, m2) = (ensemble.h_diag(), ensemble.m2_diag());
+//!
+//! let fit = loglog::fit(&h, &m2, 4)?;
+//! assert!((fit.slope - 1.5).abs() < 1e-12);
+//!
+//! let wedge = bounds::Wedge::new(ensemble.kappa_max())?;
+//! let report = wedge.report(&h, &m2, bounds::Curvature::PositiveSemidefinite)?;
+//! assert_eq!((report.n_below, report.n_above), (0, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod bounds;
+pub mod ensembles;
+pub mod histogram;
+pub mod loglog;
+pub mod ols;
+pub mod rank;
+mod student;
+pub mod summary;
+
+pub use loglog::{Dropped, FitConfig, PowerLawFit};
+pub use ols::{FitError, LineFit, Robust};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

@@ -1,0 +1,248 @@
+//! Named arrays in NumPy's `.npz` format: a zip archive of `.npy` files, as `numpy.load` reads them.
+
+use crate::array::{Array, ArrayView};
+use crate::atomic::{self, WriteError};
+use crate::npy;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Seek, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipArchive, ZipWriter};
+
+pub use crate::npy::NpyError;
+
+/// Whether the values are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As `numpy.savez`: fast, and right for matrices of floats, which hardly shrink.
+    #[default]
+    Stored,
+    /// As `numpy.savez_compressed`: right for images and labels.
+    Deflated,
+}
+
+/// An archive could not be written or read.
+#[derive(Debug, Error)]
+pub enum NpzError {
+    /// The file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The file could not be read.
+    #[error("{}: cannot read: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Two arrays to be written have the same name, or one has none.
+    #[error("{}: array name {name:?} is empty or given twice", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// The file is no archive, or a damaged one.
+    #[error("{}: not a whole zip archive: {cause}", path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What the archive reader said.
+        cause: String,
+    },
+    /// The archive holds something that is no array, or two of the same name.
+    #[error("{}: entry {entry:?}, expected distinct names ending in .npy", path.display())]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// Name of the entry.
+        entry: String,
+    },
+    /// One of the arrays is not as it should be.
+    #[error("{}: array {name:?}: {defect}", path.display())]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// Name of the array.
+        name: String,
+        /// What is wrong with it.
+        defect: NpyError,
+    },
+}
+
+/// Writes named arrays to `path`, atomically and in this order. Equal arrays give equal bytes: no time is recorded.
+///
+/// # Errors
+///
+/// [`NpzError::Write`], or [`NpzError::Name`] for an empty or repeated name.
+pub fn write(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compression) -> Result<(), NpzError> {
+    for (i, (name, _)) in arrays.iter().enumerate() {
+        if name.is_empty() || arrays[..i].iter().any(|(earlier, _)| earlier == name) {
+            return Err(NpzError::Name { path: path.to_owned(), name: (*name).to_owned() });
+        }
+    }
+    Ok(atomic::write_with(path, |file| write_archive(file, arrays, compression))?)
+}
+
+/// Reads every array of the archive at `path`, by name.
+///
+/// # Errors
+///
+/// [`NpzError`], naming the file and the array. Arrays of other types than those of [`crate::array::OwnedValues`], or in column-major
+/// order, are refused, not converted.
+pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
+    let file = File::open(path).map_err(|cause| NpzError::Read { path: path.to_owned(), cause })?;
+    let damaged = |cause: zip::result::ZipError| NpzError::Archive { path: path.to_owned(), cause: cause.to_string() };
+    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    let mut arrays = BTreeMap::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(damaged)?;
+        let full_name = entry.name().map_err(damaged)?.into_owned();
+        let unexpected = || NpzError::Entry { path: path.to_owned(), entry: full_name.clone() };
+        let name = full_name.strip_suffix(".npy").ok_or_else(unexpected)?.to_owned();
+        let array = npy::read(&mut entry).map_err(|defect| NpzError::Array {
+            path: path.to_owned(),
+            name: name.clone(),
+            defect,
+        })?;
+        if arrays.insert(name, array).is_some() {
+            return Err(unexpected());
+        }
+    }
+    Ok(arrays)
+}
+
+fn write_archive(
+    out: &mut (impl Write + Seek),
+    arrays: &[(&str, ArrayView<'_>)],
+    compression: Compression,
+) -> io::Result<()> {
+    let method = match compression {
+        Compression::Stored => CompressionMethod::Stored,
+        Compression::Deflated => CompressionMethod::Deflated,
+    };
+    let mut archive = ZipWriter::new(out);
+    for (name, array) in arrays {
+        let large = npy::encoded_len(array) >= u64::from(u32::MAX);
+        let options = SimpleFileOptions::default().compression_method(method).large_file(large);
+        archive.start_file(format!("{name}.npy"), options)?;
+        npy::write(&mut archive, array)?;
+    }
+    archive.finish()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::OwnedValues;
+    use std::fs;
+
+    /// Golden archives: NumPy 2.4.6, `savez` and `savez_compressed` of the arrays in [`golden_arrays`].
+    const STORED: &[u8] = include_bytes!("../golden/numpy-2.4.6-stored.npz");
+    const DEFLATED: &[u8] = include_bytes!("../golden/numpy-2.4.6-deflated.npz");
+
+    fn golden_arrays() -> BTreeMap<String, Array> {
+        let array = |shape: &[usize], values| Array { shape: shape.to_vec(), values };
+        BTreeMap::from([
+            ("H".to_owned(), array(&[2, 3], OwnedValues::F64(vec![0.0, 0.1, -0.5, 1e300, 5e-324, f64::INFINITY]))),
+            ("x".to_owned(), array(&[2, 1, 2], OwnedValues::F32(vec![1.5, -2.25, 0.1, 3e-40]))),
+            ("y".to_owned(), array(&[3], OwnedValues::I64(vec![-1, 0, i64::MAX]))),
+            ("pixels".to_owned(), array(&[4, 0], OwnedValues::U8(vec![]))),
+            ("mask".to_owned(), array(&[3], OwnedValues::Bool(vec![true, false, true]))),
+            ("scalar".to_owned(), array(&[], OwnedValues::F64(vec![7.0]))),
+        ])
+    }
+
+    fn write_all(path: &Path, arrays: &BTreeMap<String, Array>, compression: Compression) {
+        let views: Vec<_> = arrays.iter().map(|(name, array)| (name.as_str(), array.view().unwrap())).collect();
+        write(path, &views, compression).unwrap();
+    }
+
+    #[test]
+    fn reads_what_numpy_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        for golden in [STORED, DEFLATED] {
+            let path = folder.path().join("golden.npz");
+            fs::write(&path, golden).unwrap();
+            assert_eq!(read(&path).unwrap(), golden_arrays());
+        }
+    }
+
+    #[test]
+    fn the_entries_are_numpys_byte_by_byte() {
+        let mut numpys = ZipArchive::new(std::io::Cursor::new(STORED)).unwrap();
+        for (name, array) in golden_arrays() {
+            let mut expected = Vec::new();
+            io::copy(&mut numpys.by_name(&format!("{name}.npy")).unwrap(), &mut expected).unwrap();
+            let mut found = Vec::new();
+            npy::write(&mut found, &array.view().unwrap()).unwrap();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn round_trips_and_repeats_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (folder.path().join("κ one.npz"), folder.path().join("two.npz"));
+        for compression in [Compression::Stored, Compression::Deflated] {
+            write_all(&one, &golden_arrays(), compression);
+            write_all(&two, &golden_arrays(), compression);
+            assert_eq!(read(&one).unwrap(), golden_arrays());
+            assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
+        }
+        write(&one, &[], Compression::Stored).unwrap();
+        assert!(read(&one).unwrap().is_empty());
+    }
+
+    #[test]
+    fn deflating_shrinks_what_repeats() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("zeros.npz");
+        let zeros = vec![0.0f32; 100_000];
+        write(&path, &[("x", ArrayView::new(&[100, 1000], &zeros).unwrap())], Compression::Deflated).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < 2_000);
+        assert_eq!(read(&path).unwrap()["x"], Array { shape: vec![100, 1000], values: OwnedValues::F32(zeros) });
+    }
+
+    #[test]
+    fn names_must_be_given_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names.npz");
+        let view = ArrayView::new(&[1], &[1.0][..]).unwrap();
+        for names in [["a", "a"], ["a", ""]] {
+            let error = write(&path, &names.map(|name| (name, view)), Compression::Stored).unwrap_err();
+            assert!(matches!(error, NpzError::Name { .. }));
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn damage_is_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bad.npz");
+        let error_of = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("{}: ", path.display())), "{error}");
+            error
+        };
+        assert!(matches!(error_of(b"not a zip"), NpzError::Archive { .. }));
+        for cut in [1, 20, 500, STORED.len() / 2, STORED.len() - 1] {
+            error_of(&STORED[..STORED.len() - cut]);
+        }
+        // A flipped bit among the values breaks the checksum of their entry.
+        let at = STORED.windows(8).position(|w| w == 1e300f64.to_le_bytes()).unwrap();
+        let mut flipped = STORED.to_vec();
+        flipped[at] ^= 1;
+        assert!(matches!(error_of(&flipped), NpzError::Array { name, .. } if name == "H"));
+
+        let mut foreign = ZipWriter::new(io::Cursor::new(Vec::new()));
+        foreign.start_file("readme.txt", SimpleFileOptions::default()).unwrap();
+        let foreign = foreign.finish().unwrap().into_inner();
+        assert!(matches!(error_of(&foreign), NpzError::Entry { entry, .. } if entry == "readme.txt"));
+    }
+}

@@ -1,0 +1,371 @@
+//! Named tensors in the safetensors format, as PyTorch and JAX read them.
+//!
+//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without gaps. Widest
+//! element type first, so that every tensor is aligned.
+
+use crate::array::{Array, ArrayView, ElementType, n_elements};
+use crate::atomic::{self, WriteError};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Longest header believed, as in the reference implementation.
+const MAX_HEADER: u64 = 100_000_000;
+const METADATA_KEY: &str = "__metadata__";
+const LENGTH_BYTES: usize = 8;
+
+/// The content of a file.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tensors {
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Array>,
+    /// Free text by key.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// A tensor file could not be written or read.
+#[derive(Debug, Error)]
+pub enum SafetensorsError {
+    /// The file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The file could not be read.
+    #[error("{}: cannot read: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// Two tensors to be written have the same name, or one has the name reserved for the metadata.
+    #[error("{}: tensor name {name:?} is reserved or given twice", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// The file is not as it should be.
+    #[error("{}: {defect}", path.display())]
+    Defect {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        defect: Defect,
+    },
+}
+
+/// What is wrong with the bytes of a tensor file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Defect {
+    /// The file is shorter than its header.
+    #[error("{found} bytes, expected at least {expected} for the header")]
+    HeaderLength {
+        /// Length of the file.
+        found: u64,
+        /// Where the header would end.
+        expected: u64,
+    },
+    /// The header is not the JSON it should be.
+    #[error("header: {0}")]
+    Header(String),
+    /// A tensor of a type that is not read.
+    #[error("tensor {name:?} of type {found:?}, expected one of F64, F32, I64, U8, BOOL")]
+    ValueType {
+        /// Name of the tensor.
+        name: String,
+        /// The type in the header.
+        found: String,
+    },
+    /// A tensor does not begin where the one before ends, or its extent does not fit its shape.
+    #[error("tensor {name:?} of shape {shape:?} lies at bytes {found:?}, expected {expected:?}")]
+    Offsets {
+        /// Name of the tensor.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// First byte and the one after the last, in the header.
+        found: [u64; 2],
+        /// What they should be; the second is absent if the shape is too large to count.
+        expected: (u64, Option<u64>),
+    },
+    /// The values end early, or go on too long.
+    #[error("{found} bytes of values, expected {expected}")]
+    Length {
+        /// Bytes after the header.
+        found: u64,
+        /// Bytes the tensors take.
+        expected: u64,
+    },
+    /// A byte of a Boolean tensor is neither 0 nor 1.
+    #[error("byte {found} in Boolean tensor {name:?}, expected 0 or 1")]
+    NotBoolean {
+        /// Name of the tensor.
+        name: String,
+        /// The byte.
+        found: u8,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Info {
+    dtype: String,
+    shape: Vec<usize>,
+    data_offsets: [u64; 2],
+}
+
+/// Writes named tensors and free-text metadata to `path`, atomically. Equal content gives equal bytes, whatever the order.
+///
+/// # Errors
+///
+/// [`SafetensorsError::Write`], or [`SafetensorsError::Name`] for a repeated name or `__metadata__`.
+pub fn write(
+    path: &Path,
+    tensors: &[(&str, ArrayView<'_>)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), SafetensorsError> {
+    let mut sorted = tensors.to_vec();
+    sorted.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.values().element_type().size()), *name));
+    for (i, (name, _)) in sorted.iter().enumerate() {
+        if *name == METADATA_KEY || sorted[..i].iter().any(|(earlier, _)| earlier == name) {
+            return Err(SafetensorsError::Name { path: path.to_owned(), name: (*name).to_owned() });
+        }
+    }
+    Ok(atomic::write_with(path, |file| {
+        let header = header(&sorted, metadata)?;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        sorted.iter().try_for_each(|(_, tensor)| tensor.values().write_le(file))
+    })?)
+}
+
+/// Reads every tensor of the file at `path`.
+///
+/// # Errors
+///
+/// [`SafetensorsError`], naming the file and the tensor.
+pub fn read(path: &Path) -> Result<Tensors, SafetensorsError> {
+    let bytes = fs::read(path).map_err(|cause| SafetensorsError::Read { path: path.to_owned(), cause })?;
+    from_bytes(&bytes).map_err(|defect| SafetensorsError::Defect { path: path.to_owned(), defect })
+}
+
+fn header(sorted: &[(&str, ArrayView<'_>)], metadata: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
+    let mut entries = Vec::with_capacity(sorted.len() + 1);
+    // The reference implementation takes no empty table.
+    if !metadata.is_empty() {
+        entries.push(format!("{}:{}", serde_json::to_string(METADATA_KEY)?, serde_json::to_string(metadata)?));
+    }
+    let mut start = 0;
+    for (name, tensor) in sorted {
+        let values = tensor.values();
+        let end = start + values.len() as u64 * values.element_type().size() as u64;
+        let dtype = dtype(values.element_type()).to_owned();
+        let info = Info { dtype, shape: tensor.shape().to_vec(), data_offsets: [start, end] };
+        entries.push(format!("{}:{}", serde_json::to_string(name)?, serde_json::to_string(&info)?));
+        start = end;
+    }
+    let mut header = format!("{{{}}}", entries.join(","));
+    // Spaces to a multiple of eight, so that the values are aligned.
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    Ok(header)
+}
+
+fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
+    let found = bytes.len() as u64;
+    let (length, rest) = bytes
+        .split_first_chunk::<LENGTH_BYTES>()
+        .ok_or(Defect::HeaderLength { found, expected: LENGTH_BYTES as u64 })?;
+    let header_len = u64::from_le_bytes(*length);
+    if header_len > MAX_HEADER {
+        return Err(Defect::Header(format!("{header_len} bytes, expected at most {MAX_HEADER}")));
+    }
+    let (header, values) = rest
+        .split_at_checked(header_len as usize)
+        .ok_or(Defect::HeaderLength { found, expected: header_len + LENGTH_BYTES as u64 })?;
+
+    let undecodable = |cause: serde_json::Error| Defect::Header(cause.to_string());
+    let mut table: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).map_err(undecodable)?;
+    let metadata = match table.remove(METADATA_KEY) {
+        Some(metadata) => serde_json::from_value(metadata).map_err(undecodable)?,
+        None => BTreeMap::new(),
+    };
+    let mut infos: Vec<(String, Info)> = table
+        .into_iter()
+        .map(|(name, info)| serde_json::from_value(info).map(|info| (name, info)))
+        .collect::<Result<_, _>>()
+        .map_err(undecodable)?;
+    infos.sort_by_key(|(_, info)| info.data_offsets);
+
+    // All offsets are checked before any value is copied.
+    let mut layout = Vec::with_capacity(infos.len());
+    let mut start = 0u64;
+    for (name, info) in infos {
+        let Some(element_type) = element_type(&info.dtype) else {
+            return Err(Defect::ValueType { name, found: info.dtype });
+        };
+        let size = n_elements(&info.shape).and_then(|n| n.checked_mul(element_type.size())).map(|n| n as u64);
+        let end = size.and_then(|size| start.checked_add(size));
+        if info.data_offsets[0] != start || Some(info.data_offsets[1]) != end {
+            let (shape, found) = (info.shape, info.data_offsets);
+            return Err(Defect::Offsets { name, shape, found, expected: (start, end) });
+        }
+        start = info.data_offsets[1];
+        layout.push((name, info, element_type));
+    }
+    if start != values.len() as u64 {
+        return Err(Defect::Length { found: values.len() as u64, expected: start });
+    }
+
+    let mut tensors = BTreeMap::new();
+    for (name, info, element_type) in layout {
+        let [from, to] = info.data_offsets.map(|offset| offset as usize);
+        let values = element_type
+            .values_from_le(&values[from..to])
+            .map_err(|found| Defect::NotBoolean { name: name.clone(), found })?;
+        tensors.insert(name, Array { shape: info.shape, values });
+    }
+    Ok(Tensors { tensors, metadata })
+}
+
+fn dtype(element_type: ElementType) -> &'static str {
+    match element_type {
+        ElementType::F64 => "F64",
+        ElementType::F32 => "F32",
+        ElementType::I64 => "I64",
+        ElementType::U8 => "U8",
+        ElementType::Bool => "BOOL",
+    }
+}
+
+fn element_type(dtype: &str) -> Option<ElementType> {
+    use ElementType::{Bool, F32, F64, I64, U8};
+    [F64, F32, I64, U8, Bool].into_iter().find(|t| self::dtype(*t) == dtype)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::OwnedValues;
+    use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
+    use proptest::prelude::*;
+
+    /// Golden file: the Python package safetensors 0.8.0, `numpy.save_file` of the tensors in [`golden_tensors`].
+    const GOLDEN: &[u8] = include_bytes!("../golden/python-0.8.0.safetensors");
+
+    fn golden_tensors() -> Tensors {
+        let array = |shape: &[usize], values| Array { shape: shape.to_vec(), values };
+        Tensors {
+            tensors: BTreeMap::from([
+                ("fc1.weight".to_owned(), array(&[2, 3], OwnedValues::F32(vec![0.0, 0.1, -0.5, 1.5, 3e-40, 2.0]))),
+                ("eigenvalues".to_owned(), array(&[2], OwnedValues::F64(vec![1e300, -0.1]))),
+                ("empty".to_owned(), array(&[0, 4], OwnedValues::F64(vec![]))),
+                ("labels".to_owned(), array(&[3], OwnedValues::I64(vec![-1, 0, 9]))),
+                ("mask".to_owned(), array(&[2], OwnedValues::Bool(vec![true, false]))),
+                ("pixels".to_owned(), array(&[1, 1, 1], OwnedValues::U8(vec![255]))),
+            ]),
+            metadata: BTreeMap::from([("format".to_owned(), "pt".to_owned())]),
+        }
+    }
+
+    fn bytes_of(content: &Tensors) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("größe.safetensors");
+        let views: Vec<_> = content.tensors.iter().rev().map(|(name, t)| (name.as_str(), t.view().unwrap())).collect();
+        write(&path, &views, &content.metadata).unwrap();
+        assert_eq!(&read(&path).unwrap(), content);
+        fs::read(&path).unwrap()
+    }
+
+    #[test]
+    fn reads_what_python_writes() {
+        assert_eq!(from_bytes(GOLDEN), Ok(golden_tensors()));
+    }
+
+    #[test]
+    fn the_reference_implementation_reads_what_we_write() {
+        let bytes = bytes_of(&golden_tensors());
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert_eq!(metadata.metadata().as_ref().unwrap().get("format").unwrap(), "pt");
+        let theirs = SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(theirs.len(), 6);
+        let weight = theirs.tensor("fc1.weight").unwrap();
+        assert_eq!((weight.dtype(), weight.shape()), (Dtype::F32, &[2, 3][..]));
+        assert_eq!(weight.data()[4..8], 0.1f32.to_le_bytes());
+        assert_eq!(theirs.tensor("mask").unwrap().data(), [1, 0]);
+        // Aligned: the values begin at a multiple of eight.
+        let header_len = u64::from_le_bytes(*bytes.first_chunk().unwrap());
+        assert_eq!(header_len % 8, 0);
+    }
+
+    #[test]
+    fn we_read_what_the_reference_implementation_writes() {
+        let bytes = 2.5f64.to_le_bytes();
+        let view = TensorView::new(Dtype::F64, vec![1, 1], &bytes).unwrap();
+        let written = ::safetensors::serialize([("t", view)], None).unwrap();
+        let read = from_bytes(&written).unwrap();
+        assert_eq!(read.tensors["t"], Array { shape: vec![1, 1], values: OwnedValues::F64(vec![2.5]) });
+    }
+
+    #[test]
+    fn an_empty_file_and_reserved_names() {
+        assert_eq!(from_bytes(&bytes_of(&Tensors::default())), Ok(Tensors::default()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let view = ArrayView::new(&[1], &[1.0][..]).unwrap();
+        for names in [vec!["a", "a"], vec!["__metadata__"]] {
+            let tensors: Vec<_> = names.into_iter().map(|name| (name, view)).collect();
+            assert!(matches!(write(&path, &tensors, &BTreeMap::new()), Err(SafetensorsError::Name { .. })));
+        }
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn refuses_what_it_would_misread() {
+        let of = |header: &str, values: &[u8]| {
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend(header.as_bytes());
+            bytes.extend(values);
+            from_bytes(&bytes).unwrap_err()
+        };
+        assert_eq!(from_bytes(b"1234"), Err(Defect::HeaderLength { found: 4, expected: 8 }));
+        assert!(matches!(from_bytes(&[0xff; 20]), Err(Defect::Header(_))));
+        assert!(matches!(from_bytes(b"\x09\0\0\0\0\0\0\0{}"), Err(Defect::HeaderLength { found: 10, expected: 17 })));
+        assert!(matches!(of("[]", &[]), Defect::Header(_)));
+        assert!(matches!(of(r#"{"a":1}"#, &[]), Defect::Header(_)));
+        assert!(matches!(of(r#"{"__metadata__":{"a":1}}"#, &[]), Defect::Header(_)));
+        assert_eq!(of("{}", &[0]), Defect::Length { found: 1, expected: 0 });
+
+        let tensor = |dtype, shape, from, to| {
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}}}"#)
+        };
+        assert!(
+            matches!(of(&tensor("BF16", "[1]", 0, 2), &[0; 2]), Defect::ValueType { found, .. } if found == "BF16")
+        );
+        assert!(matches!(of(&tensor("BOOL", "[1]", 0, 1), &[2]), Defect::NotBoolean { found: 2, .. }));
+        assert_eq!(of(&tensor("F32", "[2]", 0, 8), &[0; 7]), Defect::Length { found: 7, expected: 8 });
+        for (shape, from, to) in
+            [("[2]", 0, 4), ("[1]", 4, 8), ("[1]", 8, 4), ("[4294967296,4294967296]", 0, 8), ("[1]", 0, u64::MAX)]
+        {
+            assert!(
+                matches!(of(&tensor("F32", shape, from, to), &[0; 8]), Defect::Offsets { .. }),
+                "{shape} {from} {to}"
+            );
+        }
+        let overlap = r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
+        assert!(matches!(of(overlap, &[0; 3]), Defect::Offsets { name, .. } if name == "b"));
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_bytes_never_panic(at in 0usize..600, byte in any::<u8>(), cut in 0usize..600) {
+            let mut bytes = GOLDEN.to_vec();
+            let at = at.min(bytes.len() - 1);
+            bytes[at] = byte;
+            let _ = from_bytes(&bytes);
+            prop_assert!(from_bytes(&GOLDEN[..cut.min(GOLDEN.len() - 1)]).is_err());
+        }
+    }
+}

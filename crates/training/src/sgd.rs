@@ -1,0 +1,409 @@
+//! Plain mini-batch SGD with clipping, a cosine schedule and the paper's stopping rule.
+
+use crate::CosineSchedule;
+use faer::MatRef;
+use rand::{Rng, RngExt};
+use std::ops::ControlFlow;
+use superlinear_nets::{BatchLoss, Loss, Network, Samples, Workspace};
+
+/// Every setting of a training run. [`SgdConfig::paper`] spells out the paper's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdConfig {
+    /// The loss.
+    pub loss: Loss,
+    /// `B`; the last batch of an epoch may be shorter and is kept.
+    pub batch: usize,
+    /// Most epochs to run.
+    pub epochs: usize,
+    /// Learning rate by epoch.
+    pub schedule: CosineSchedule,
+    /// Largest norm of a batch gradient over all parameters: longer ones are scaled down to it.
+    pub clip: f64,
+    /// When to stop before the last epoch.
+    pub early_stop: EarlyStop,
+}
+
+/// Stop when the mean training accuracy of the last `window` epochs exceeds `accuracy` and the training loss of the
+/// last epoch is below `loss`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EarlyStop {
+    /// Epochs averaged.
+    pub window: usize,
+    /// Accuracy to exceed.
+    pub accuracy: f64,
+    /// Loss to be below.
+    pub loss: f64,
+}
+
+impl SgdConfig {
+    /// The paper's settings: rate 0.1 by a cosine over 500 epochs down to 0.001, clip 5, stop at accuracy 0.9999 over
+    /// 9 epochs and loss 1e-5; here with `B = 50` and 100 epochs, as for its MNIST networks.
+    pub fn paper(loss: Loss) -> Self {
+        Self {
+            loss,
+            batch: 50,
+            epochs: 100,
+            schedule: CosineSchedule { initial: 0.1, floor: 0.001, t_max: 500 },
+            clip: 5.0,
+            early_stop: EarlyStop { window: 9, accuracy: 0.9999, loss: 1e-5 },
+        }
+    }
+}
+
+/// What is kept of an epoch. Loss and accuracy are running means: of each batch before its own step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochRecord {
+    /// Counted from 1.
+    pub epoch: usize,
+    /// Mean training loss.
+    pub loss: f64,
+    /// Share of training samples classified right, in `[0, 1]`.
+    pub accuracy: f64,
+    /// Learning rate of this epoch.
+    pub rate: f64,
+}
+
+/// An epoch has ended: its record and the network after it.
+#[derive(Debug)]
+pub struct EpochEnd<'a> {
+    /// The epoch.
+    pub record: EpochRecord,
+    /// The network after its last step.
+    pub net: &'a Network<f32>,
+}
+
+/// Why training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs were run.
+    AllEpochs,
+    /// The [`EarlyStop`] rule held.
+    Converged,
+    /// The listener asked for it.
+    Interrupted,
+}
+
+/// A trained network with its curve.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The network after the last epoch.
+    pub net: Network<f32>,
+    /// One record an epoch.
+    pub history: Vec<EpochRecord>,
+    /// Why training ended.
+    pub ended: Ended,
+}
+
+/// Training that cannot start or go on.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// There are no samples.
+    #[error("no samples to train on, expected at least one")]
+    NoSamples,
+    /// `B = 0`.
+    #[error("batch size is 0, expected at least 1")]
+    ZeroBatch,
+    /// The samples have another length than the network takes.
+    #[error("samples have {found} inputs each, but the network takes {expected}")]
+    InputDim {
+        /// What the network takes.
+        expected: usize,
+        /// What the samples have.
+        found: usize,
+    },
+    /// A label is not below the number of logits.
+    #[error("sample {sample}: label {found}, but the network has {n_out} outputs")]
+    Label {
+        /// Which sample.
+        sample: usize,
+        /// Its label.
+        found: u8,
+        /// Number of logits.
+        n_out: usize,
+    },
+    /// The loss or the gradient norm of a batch is infinite or NaN.
+    #[error("epoch {epoch}, step {step}: {quantity} is {value}, expected a finite number")]
+    NotFinite {
+        /// Counted from 1.
+        epoch: usize,
+        /// Counted from 1.
+        step: usize,
+        /// `loss` or `gradient norm`.
+        quantity: &'static str,
+        /// What it is.
+        value: f64,
+    },
+}
+
+/// Trains `net` on `samples`: every epoch visits all of them in a fresh order, in batches of `B`.
+///
+/// A step is `w ← w − η_e · min(1, clip/‖g‖) · g` with `g` the gradient of the batch's mean loss. `listen` hears of
+/// every epoch and may end training; the network and its history so far are then returned as they are.
+///
+/// # Errors
+/// When the samples do not fit the network, the batch size is 0, or a loss or gradient stops being finite.
+pub fn train(
+    mut net: Network<f32>,
+    samples: &impl Samples<f32>,
+    config: &SgdConfig,
+    rng: &mut impl Rng,
+    mut listen: impl FnMut(EpochEnd<'_>) -> ControlFlow<()>,
+) -> Result<Trained, TrainError> {
+    let n_samples = samples.n_samples();
+    check(&net, samples, config)?;
+    let mut order: Vec<usize> = (0..n_samples).collect();
+    let mut step = StepBuffers::new(&net, config.batch.min(n_samples));
+    let mut history: Vec<EpochRecord> = Vec::with_capacity(config.epochs);
+    let mut ended = Ended::AllEpochs;
+    for epoch in 1..=config.epochs {
+        shuffle(&mut order, rng);
+        let rate = config.schedule.rate(epoch - 1);
+        let mut total = BatchLoss { total: 0.0, n_correct: 0 };
+        for (k, members) in order.chunks(config.batch).enumerate() {
+            let batch = step
+                .run(&mut net, samples, members, config, rate)
+                .map_err(|(quantity, value)| TrainError::NotFinite { epoch, step: k + 1, quantity, value })?;
+            total.total += batch.total;
+            total.n_correct += batch.n_correct;
+        }
+        let record = EpochRecord {
+            epoch,
+            loss: total.total / n_samples as f64,
+            accuracy: total.n_correct as f64 / n_samples as f64,
+            rate,
+        };
+        history.push(record);
+        if listen(EpochEnd { record, net: &net }).is_break() {
+            ended = Ended::Interrupted;
+            break;
+        }
+        if converged(&history, &config.early_stop) {
+            ended = Ended::Converged;
+            break;
+        }
+    }
+    Ok(Trained { net, history, ended })
+}
+
+/// Mean loss and accuracy of `net` over all of `samples`; zeros for none.
+///
+/// # Panics
+/// When the samples do not fit the network.
+#[track_caller]
+pub fn evaluate(net: &Network<f32>, samples: &impl Samples<f32>, loss: Loss) -> (f64, f64) {
+    const BATCH: usize = 256;
+    let n_samples = samples.n_samples();
+    let mut step = StepBuffers::new(net, BATCH);
+    let mut total = BatchLoss { total: 0.0, n_correct: 0 };
+    let order: Vec<usize> = (0..n_samples).collect();
+    for members in order.chunks(BATCH) {
+        let (inputs, labels, workspace, _) = step.load(net, samples, members);
+        let batch = net.loss(inputs, labels, loss, workspace);
+        total.total += batch.total;
+        total.n_correct += batch.n_correct;
+    }
+    let n = n_samples.max(1) as f64;
+    (total.total / n, total.n_correct as f64 / n)
+}
+
+fn check(net: &Network<f32>, samples: &impl Samples<f32>, config: &SgdConfig) -> Result<(), TrainError> {
+    let architecture = net.architecture();
+    if samples.n_samples() == 0 {
+        return Err(TrainError::NoSamples);
+    }
+    if config.batch == 0 {
+        return Err(TrainError::ZeroBatch);
+    }
+    if samples.input_dim() != architecture.input_dim() {
+        return Err(TrainError::InputDim { expected: architecture.input_dim(), found: samples.input_dim() });
+    }
+    let n_out = architecture.n_out();
+    match (0..samples.n_samples()).find(|&p| usize::from(samples.label(p)) >= n_out) {
+        Some(sample) => Err(TrainError::Label { sample, found: samples.label(sample), n_out }),
+        None => Ok(()),
+    }
+}
+
+/// Fisher–Yates, written out so that no other crate's release changes a published number.
+fn shuffle(order: &mut [usize], rng: &mut impl Rng) {
+    for k in (1..order.len()).rev() {
+        order.swap(k, rng.random_range(0..=k));
+    }
+}
+
+fn converged(history: &[EpochRecord], rule: &EarlyStop) -> bool {
+    let Some(last) = history.len().checked_sub(rule.window) else { return false };
+    let window = &history[last..];
+    let accuracy = window.iter().map(|epoch| epoch.accuracy).sum::<f64>() / rule.window as f64;
+    accuracy > rule.accuracy && window.last().is_some_and(|epoch| epoch.loss < rule.loss)
+}
+
+/// Everything that a step writes to, made once.
+struct StepBuffers {
+    workspace: Workspace<f32>,
+    inputs: Vec<f32>,
+    labels: Vec<u8>,
+    gradient: Vec<f32>,
+}
+
+impl StepBuffers {
+    fn new(net: &Network<f32>, max_batch: usize) -> Self {
+        Self {
+            workspace: Workspace::new(net, max_batch),
+            inputs: vec![0.0; net.architecture().input_dim() * max_batch],
+            labels: vec![0; max_batch],
+            gradient: vec![0.0; net.params().len()],
+        }
+    }
+
+    /// Writes the inputs and labels of a batch; they come back with the buffers that a pass over them needs.
+    fn load(
+        &mut self,
+        net: &Network<f32>,
+        samples: &impl Samples<f32>,
+        members: &[usize],
+    ) -> (MatRef<'_, f32>, &[u8], &mut Workspace<f32>, &mut [f32]) {
+        let input_dim = net.architecture().input_dim();
+        for ((input, label), &p) in self.inputs.chunks_exact_mut(input_dim).zip(&mut self.labels).zip(members) {
+            samples.write_input(p, input);
+            *label = samples.label(p);
+        }
+        let inputs = &self.inputs[..input_dim * members.len()];
+        let inputs = MatRef::from_column_major_slice(inputs, input_dim, members.len());
+        (inputs, &self.labels[..members.len()], &mut self.workspace, &mut self.gradient)
+    }
+
+    /// One step; an error is what is not finite.
+    fn run(
+        &mut self,
+        net: &mut Network<f32>,
+        samples: &impl Samples<f32>,
+        members: &[usize],
+        config: &SgdConfig,
+        rate: f64,
+    ) -> Result<BatchLoss, (&'static str, f64)> {
+        let (inputs, labels, workspace, gradient) = self.load(net, samples, members);
+        let batch = net.loss_and_gradient(inputs, labels, config.loss, workspace, gradient);
+        if !batch.total.is_finite() {
+            return Err(("loss", batch.total));
+        }
+        let norm = squared_norm(gradient).sqrt();
+        if !norm.is_finite() {
+            return Err(("gradient norm", norm));
+        }
+        // As PyTorch's clip_grad_norm_, with its 1e-6.
+        let scale = (rate * (config.clip / (norm + 1e-6)).min(1.0)) as f32;
+        for (w, &g) in net.params_mut().iter_mut().zip(gradient.iter()) {
+            *w -= scale * g;
+        }
+        Ok(batch)
+    }
+}
+
+/// `Σ g²` in 16 running sums, which vectorise, closed in `f64`.
+fn squared_norm(gradient: &[f32]) -> f64 {
+    let mut lanes = [0.0_f32; 16];
+    let mut pieces = gradient.chunks_exact(16);
+    for piece in &mut pieces {
+        for (lane, &g) in lanes.iter_mut().zip(piece) {
+            *lane += g * g;
+        }
+    }
+    let rest = pieces.remainder().iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    rest + lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use faer::Mat;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+    use superlinear_nets::{Activation, Architecture, DenseSamples};
+
+    fn two_blobs(n: usize, seed: u64) -> DenseSamples<f32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let labels: Vec<u8> = (0..n).map(|p| (p % 2) as u8).collect();
+        let inputs = Mat::from_fn(3, n, |_, p| rng.random::<f32>() + f32::from(labels[p]));
+        DenseSamples::new(inputs, labels)
+    }
+
+    fn net(seed: u64) -> Network<f32> {
+        let architecture = Architecture::mlp(&[3, 5, 2], Activation::Relu).unwrap();
+        Network::init(architecture, &mut ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    #[test]
+    fn a_step_is_the_clipped_gradient_step() {
+        let samples = two_blobs(10, 1);
+        let start = net(2);
+        let config = SgdConfig { batch: 10, epochs: 1, clip: 0.01, ..SgdConfig::paper(Loss::CrossEntropy) };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let trained = train(start.clone(), &samples, &config, &mut rng, |_| ControlFlow::Continue(())).unwrap();
+        // The step has length rate · clip, since the gradient is longer than the clip.
+        let moved: f64 = (start.params().iter().zip(trained.net.params()))
+            .map(|(before, after)| f64::from(before - after).powi(2))
+            .sum();
+        assert!((moved.sqrt() / (0.1 * 0.01) - 1.0).abs() < 1e-3);
+        // And goes down the gradient, taken here in f64.
+        let wide = start.cast::<f64>();
+        let inputs = Mat::from_fn(3, 10, |i, p| {
+            let mut input = [0.0; 3];
+            samples.write_input(p, &mut input);
+            f64::from(input[i])
+        });
+        let labels: Vec<u8> = (0..10).map(|p| samples.label(p)).collect();
+        let mut gradient = vec![0.0; wide.params().len()];
+        let mut workspace = Workspace::new(&wide, 10);
+        wide.loss_and_gradient(inputs.as_ref(), &labels, Loss::CrossEntropy, &mut workspace, &mut gradient);
+        let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
+        assert!(norm > 0.01);
+        for ((before, after), g) in start.params().iter().zip(trained.net.params()).zip(&gradient) {
+            let expected = 0.1 * 0.01 / norm * g;
+            assert!((f64::from(before - after) - expected).abs() < 1e-6 * 0.1, "{before} {after} {g}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_network() {
+        let samples = two_blobs(37, 1);
+        let config = SgdConfig { batch: 8, epochs: 3, ..SgdConfig::paper(Loss::SoftmaxMse) };
+        let run = |seed| {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            train(net(2), &samples, &config, &mut rng, |_| ControlFlow::Continue(())).unwrap().net
+        };
+        assert_eq!(run(4), run(4));
+        assert_ne!(run(4), run(5));
+    }
+
+    #[test]
+    fn stops_when_converged_and_when_told() {
+        let samples = two_blobs(64, 1);
+        let early_stop = EarlyStop { window: 3, accuracy: 0.5, loss: 10.0 };
+        let config = SgdConfig { batch: 8, epochs: 50, early_stop, ..SgdConfig::paper(Loss::CrossEntropy) };
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let trained = train(net(2), &samples, &config, &mut rng, |_| ControlFlow::Continue(())).unwrap();
+        assert_eq!(trained.ended, Ended::Converged);
+        assert!(trained.history.len() >= 3 && trained.history.len() < 50);
+        let trained = train(net(2), &samples, &config, &mut rng, |_| ControlFlow::Break(())).unwrap();
+        assert_eq!((trained.ended, trained.history.len()), (Ended::Interrupted, 1));
+    }
+
+    #[test]
+    fn bad_settings_and_numbers_are_named() {
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let listen = |_: EpochEnd<'_>| ControlFlow::Continue(());
+        let config = SgdConfig { batch: 0, ..SgdConfig::paper(Loss::CrossEntropy) };
+        let error = train(net(2), &two_blobs(4, 1), &config, &mut rng, listen).unwrap_err();
+        assert_eq!(error, TrainError::ZeroBatch);
+        let config = SgdConfig { batch: 2, ..config };
+        let empty = DenseSamples::new(Mat::zeros(3, 0), vec![]);
+        assert_eq!(train(net(2), &empty, &config, &mut rng, listen).unwrap_err(), TrainError::NoSamples);
+        let infinite = DenseSamples::new(Mat::full(3, 4, f32::INFINITY), vec![0; 4]);
+        let error = train(net(2), &infinite, &config, &mut rng, listen).unwrap_err();
+        assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 1, quantity: "loss", .. }), "{error}");
+        let foreign = DenseSamples::new(Mat::zeros(3, 1), vec![7]);
+        let error = train(net(2), &foreign, &config, &mut rng, listen).unwrap_err();
+        assert_eq!(error, TrainError::Label { sample: 0, found: 7, n_out: 2 });
+    }
+}
