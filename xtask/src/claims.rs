@@ -1,0 +1,194 @@
+//! The paper's claims, each held against the runs by a stated statistic and threshold.
+//!
+//! The thresholds stand here, written before any result was looked at, and nowhere else.
+
+use crate::outputs::{Exponents, bounds, loss_name};
+use crate::record::RunRecord;
+use anyhow::Result;
+use serde::Serialize;
+use superlinear_nets::Loss;
+
+/// `C` follows `M₂` when the slope of `C_ii` on `(M₂)_ii` is within this of 1 …
+const SECOND_MOMENT_SLOPE: f64 = 0.1;
+/// … and the fit explains at least this.
+const SECOND_MOMENT_R2: f64 = 0.95;
+/// An MSE exponent is near 1 within this.
+const MSE_NEAR_ONE: f64 = 0.1;
+/// A prediction of γ is good within this.
+const PREDICTION: f64 = 0.1;
+
+/// How a claim fares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) enum Verdict {
+    /// Every run meets the threshold.
+    #[serde(rename = "holds")]
+    Holds,
+    /// Some run does not.
+    #[serde(rename = "does not hold")]
+    DoesNotHold,
+    /// No run here measures it.
+    #[serde(rename = "not tested")]
+    NotTested,
+}
+
+/// One claim with its verdict.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Claim {
+    /// Its name.
+    pub(crate) id: &'static str,
+    /// What the paper says.
+    pub(crate) statement: &'static str,
+    /// How it fares here.
+    pub(crate) verdict: Verdict,
+    /// The numbers behind the verdict.
+    pub(crate) evidence: String,
+}
+
+/// All claims, judged by these runs.
+///
+/// # Errors
+/// When a fit is not possible.
+pub(crate) fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
+    let fits = runs.iter().map(|run| Ok((run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
+    let statements = [
+        (
+            "second-moment",
+            "C follows the second moment of per-sample Hessians, not H: the slope of C on M₂ is near 1 with high R², and C on H is above 1 for cross-entropy",
+        ),
+        ("commute", "C and H commute approximately and do not coincide"),
+        ("bounds", "the exponent γ of C_ii ∝ H_ii^γ lies in [1, 2], for every data set, architecture and loss"),
+        ("ce-vs-mse", "cross-entropy: γ above 1; MSE: γ near 1"),
+        ("awd-predicts", "the exponent of the activity–weight duality's second moment predicts the measured one"),
+        (
+            "alignment",
+            "curvature and alignment are correlated more strongly for cross-entropy than for MSE, which lifts its γ",
+        ),
+        (
+            "suppression",
+            "making stiff samples' curvature equal brings cross-entropy's γ toward 1; cutting the spectral tail alone does not",
+        ),
+        ("near-minimum", "γ and the duality's approximations settle as training converges"),
+    ];
+    statements
+        .into_iter()
+        .map(|(id, statement)| {
+            let (verdict, evidence) = match id {
+                "second-moment" => second_moment(&fits),
+                "bounds" => gamma_bounds(&fits)?,
+                "ce-vs-mse" => ce_vs_mse(&fits),
+                "awd-predicts" => awd_predicts(&fits),
+                _ => (Verdict::NotTested, "no output of these runs measures it yet".to_owned()),
+            };
+            Ok(Claim { id, statement, verdict, evidence })
+        })
+        .collect()
+}
+
+type Fits<'a> = [(&'a RunRecord, Exponents)];
+
+fn verdict(n_runs: usize, failing: &[String]) -> Verdict {
+    match (n_runs, failing.len()) {
+        (0, _) => Verdict::NotTested,
+        (_, 0) => Verdict::Holds,
+        _ => Verdict::DoesNotHold,
+    }
+}
+
+fn listed(failing: &[String]) -> String {
+    if failing.is_empty() { String::new() } else { format!("; not so: {}", failing.join(", ")) }
+}
+
+/// Smallest and largest of some numbers, as `a to b`.
+fn range(values: impl Iterator<Item = f64>) -> String {
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    if low <= high { format!("{low:.3} to {high:.3}") } else { "none".to_owned() }
+}
+
+fn of_loss<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = &'a (&'a RunRecord, Exponents)> {
+    fits.iter().filter(move |(run, _)| run.spec.loss == loss)
+}
+
+fn second_moment(fits: &Fits<'_>) -> (Verdict, String) {
+    let mut failing = Vec::new();
+    for (run, fit) in fits {
+        let follows = (fit.c_on_m2.slope - 1.0).abs() <= SECOND_MOMENT_SLOPE && fit.c_on_m2.r2 >= SECOND_MOMENT_R2;
+        let superlinear = run.spec.loss != Loss::CrossEntropy || fit.emp.slope - 2.0 * fit.emp.se > 1.0;
+        if !(follows && superlinear) {
+            let Exponents { emp, c_on_m2, .. } = fit;
+            let numbers = format!("C on M₂ {:.3}, R² {:.3}, γ_emp {:.3}", c_on_m2.slope, c_on_m2.r2, emp.slope);
+            failing.push(format!("{} ({numbers})", run.spec.id()));
+        }
+    }
+    let evidence = format!(
+        "slope of C on M₂ {} (asked: within {SECOND_MOMENT_SLOPE} of 1), R² {} (asked: {SECOND_MOMENT_R2} or more), over {} runs; \
+         γ_emp of cross-entropy {} (asked: above 1 by two standard errors){}",
+        range(fits.iter().map(|(_, fit)| fit.c_on_m2.slope)),
+        range(fits.iter().map(|(_, fit)| fit.c_on_m2.r2)),
+        fits.len(),
+        range(of_loss(fits, Loss::CrossEntropy).map(|(_, fit)| fit.emp.slope)),
+        listed(&failing),
+    );
+    (verdict(fits.len(), &failing), evidence)
+}
+
+fn gamma_bounds(fits: &Fits<'_>) -> Result<(Verdict, String)> {
+    let mut failing = Vec::new();
+    let (mut n_outside, mut n_directions) = (0, 0);
+    for (run, fit) in fits {
+        if !(1.0..=2.0).contains(&fit.emp.slope) {
+            failing.push(format!("{} ({:.3} ± {:.3})", run.spec.id(), fit.emp.slope, fit.emp.se));
+        }
+        let (outside, judged) = bounds::n_outside(&run.layer)?;
+        n_outside += outside;
+        n_directions += judged;
+    }
+    let evidence = format!(
+        "fitted γ_emp {} over {} runs{}; the theorem behind the claim, H² ≤ M₂ ≤ κ_max·E|h| direction by direction, is \
+         violated by {n_outside} of {n_directions} directions",
+        range(fits.iter().map(|(_, fit)| fit.emp.slope)),
+        fits.len(),
+        listed(&failing),
+    );
+    Ok((verdict(fits.len(), &failing), evidence))
+}
+
+fn ce_vs_mse(fits: &Fits<'_>) -> (Verdict, String) {
+    let mut failing = Vec::new();
+    let mut parts = Vec::new();
+    let n_ce = of_loss(fits, Loss::CrossEntropy).count();
+    let n_mse = of_loss(fits, Loss::SoftmaxMse).count();
+    for (loss, asked) in [
+        (Loss::CrossEntropy, "above 1 by two standard errors".to_owned()),
+        (Loss::SoftmaxMse, format!("within {MSE_NEAR_ONE} of 1")),
+    ] {
+        for (run, fit) in of_loss(fits, loss) {
+            let gamma = fit.emp.slope;
+            let as_claimed = match loss {
+                Loss::CrossEntropy => gamma - 2.0 * fit.emp.se > 1.0,
+                _ => (gamma - 1.0).abs() <= MSE_NEAR_ONE,
+            };
+            if !as_claimed {
+                failing.push(format!("{} ({gamma:.3} ± {:.3})", run.spec.id(), fit.emp.se));
+            }
+        }
+        let slopes = range(of_loss(fits, loss).map(|(_, fit)| fit.emp.slope));
+        parts.push(format!("{}: γ_emp {slopes} (asked: {asked})", loss_name(loss)));
+    }
+    (verdict(n_ce.min(n_mse), &failing), format!("{}{}", parts.join("; "), listed(&failing)))
+}
+
+fn awd_predicts(fits: &Fits<'_>) -> (Verdict, String) {
+    let mut failing = Vec::new();
+    for (run, fit) in fits {
+        if (fit.awd.slope - fit.emp.slope).abs() > PREDICTION {
+            failing.push(format!("{} ({:.3} for {:.3})", run.spec.id(), fit.awd.slope, fit.emp.slope));
+        }
+    }
+    let evidence = format!(
+        "|γ_AWD − γ_emp| {} over {} runs (asked: {PREDICTION} or less), γ_AWD from M₂{}",
+        range(fits.iter().map(|(_, fit)| (fit.awd.slope - fit.emp.slope).abs())),
+        fits.len(),
+        listed(&failing),
+    );
+    (verdict(fits.len(), &failing), evidence)
+}

@@ -1,0 +1,115 @@
+//! The commands and their arguments.
+
+use crate::outputs::OutputId;
+use crate::plan::Profile;
+use crate::{ci, data, export, reproduce, tidy};
+use anyhow::Result;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+/// Reproduces "On the Superlinear Relationship between SGD Noise Covariance and Loss Landscape Curvature"
+/// (arXiv 2602.05600).
+#[derive(Debug, clap::Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Train, analyse, draw and report: from images to figures
+    Reproduce(ReproduceArgs),
+    /// Write one run's weights, data and matrices for NumPy and PyTorch
+    Export(ExportArgs),
+    /// The full data sets on this machine, and the files that are embedded
+    Data(data::DataArgs),
+    /// Run every test
+    Test(TestArgs),
+    /// Run the criterion benches
+    Bench(BenchArgs),
+    /// Check that the documents and the tree agree
+    Tidy,
+    /// Everything that must pass: fmt, clippy, tidy, tests, docs
+    Ci,
+}
+
+/// Arguments of `reproduce`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReproduceArgs {
+    /// Scale of the reproduction; every profile draws the same outputs
+    #[arg(long, value_enum, default_value_t = Profile::Quick)]
+    pub(crate) profile: Profile,
+    /// Only these outputs, and only the runs that they need
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "IDS")]
+    pub(crate) only: Vec<OutputId>,
+    /// Seeds of each setting [default: the profile's]
+    #[arg(long, value_name = "N")]
+    pub(crate) seeds: Option<NonZeroUsize>,
+    /// Folder of the results; they go to <DIR>/<profile>
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+    /// Folder of the full data sets [default: $SUPERLINEAR_DATA_DIR, else the platform's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Threads; the numbers are the same for any [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Print the runs with estimated time, memory and disk, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExportArgs {
+    /// A run's id, as in summary.json
+    pub(crate) run_id: String,
+    /// Folder to write; must be new, empty or an earlier export
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Folder of the results: of one profile, or of all [default: out, the profile that has the run]
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+    /// Folder of the full data sets [default: $SUPERLINEAR_DATA_DIR, else the platform's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+}
+
+/// Arguments of `test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Also run the slow tests
+    #[arg(long)]
+    pub(crate) slow: bool,
+    /// Passed on to the test binaries, for example a name to filter by
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Passed on to criterion, for example a name to filter by
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+impl Command {
+    /// Runs the command.
+    pub(crate) fn run(self) -> Result<()> {
+        match self {
+            Self::Reproduce(args) => reproduce::run(args),
+            Self::Export(args) => export::run(&args),
+            Self::Data(args) => data::run(args),
+            Self::Test(args) => ci::test(args.slow, &args.args),
+            Self::Bench(args) => ci::bench(&args.args),
+            Self::Tidy => tidy::run(),
+            Self::Ci => ci::run(),
+        }
+    }
+}

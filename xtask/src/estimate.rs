@@ -1,0 +1,90 @@
+//! What a reproduction would cost, from counts of operations and this machine's measured speed.
+
+use crate::plan::RunSpec;
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, Par};
+use std::time::Instant;
+use superlinear_curvature::KroneckerShape;
+
+/// Share of the `f32` matrix-product speed that a training step of a small network reaches.
+const TRAINING_SHARE: f64 = 0.3;
+/// Share of the `f64` matrix-product speed that the moments reach.
+const MOMENTS_SHARE: f64 = 0.75;
+/// Operations of the eigendecomposition with its check and the diagonals, in units of `P³`, at full speed.
+const EIGEN_CUBES: f64 = 20.0;
+/// Dense `P × P` matrices alive at once.
+const MATRICES: f64 = 10.0;
+
+/// Speeds of one core, in operations a second.
+#[derive(Clone, Copy)]
+pub(crate) struct Speed {
+    single: f64,
+    double: f64,
+}
+
+impl Speed {
+    /// Measures this machine: a fraction of a second.
+    pub(crate) fn measure() -> Self {
+        const N: usize = 384;
+        fn best<T: superlinear_nets::Scalar>() -> f64 {
+            let A = Mat::<T>::from_fn(N, N, |i, j| T::of(((i * 7 + j * 13) % 17) as f64));
+            let mut product = Mat::<T>::zeros(N, N);
+            let seconds = (0..8).map(|_| {
+                let start = Instant::now();
+                matmul(product.as_mut(), Accum::Replace, &A, &A, T::ONE, Par::Seq);
+                start.elapsed().as_secs_f64()
+            });
+            2.0 * (N as f64).powi(3) / seconds.fold(f64::INFINITY, f64::min)
+        }
+        Self { single: best::<f32>(), double: best::<f64>() }
+    }
+}
+
+/// Estimated cost of one run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Cost {
+    /// Core-seconds.
+    pub(crate) seconds: f64,
+    /// Peak bytes of the analysis.
+    pub(crate) memory: f64,
+    /// Bytes kept on disk.
+    pub(crate) disk: f64,
+}
+
+/// The cost of `spec` on one core of a machine of this speed.
+pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
+    let architecture = spec.architecture();
+    let layer = &architecture.dense_layers()[spec.target_dense()];
+    let (n_params, P) = (architecture.n_params() as f64, (layer.d_out * layer.d_in) as f64);
+    let n_samples = spec.n_samples() as f64;
+    // Forward and both reverse products, without the gradient in the input.
+    let first = architecture.dense_layers()[0].params.len() as f64;
+    let training = (6.0 * n_params - 2.0 * first) * n_samples * spec.epochs as f64 / (TRAINING_SHARE * speed.single);
+    let shape = KroneckerShape { n_samples: spec.n_samples(), n_moments: 3, d_out: layer.d_out, d_in: layer.d_in };
+    let analysis = shape.flops() / (MOMENTS_SHARE * speed.double) + EIGEN_CUBES * P.powi(3) / speed.double;
+    let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
+    Cost {
+        seconds: training + analysis,
+        memory: MATRICES * 8.0 * P * P + activities,
+        // Weights, indices and three or four diagonals.
+        disk: 4.0 * n_params + 3.0 * n_samples + 4.0 * 8.0 * P,
+    }
+}
+
+/// A duration as a person says it.
+pub(crate) fn human_time(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5_400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3_600.0),
+    }
+}
+
+/// A size as a person says it.
+pub(crate) fn human_bytes(bytes: f64) -> String {
+    match bytes {
+        b if b < 1e6 => format!("{:.0} kB", b / 1e3),
+        b if b < 1e9 => format!("{:.1} MB", b / 1e6),
+        b => format!("{:.1} GB", b / 1e9),
+    }
+}

@@ -1,0 +1,161 @@
+//! `cargo xtask export`: one run's weights, data and matrices, for NumPy and PyTorch.
+
+use crate::cli::ExportArgs;
+use crate::experiment::{LayerMatrices, layer_matrices};
+use crate::provenance::Provenance;
+use crate::record::RunRecord;
+use crate::reproduce::{RUNS, load_dataset};
+use anyhow::{Result, bail};
+use faer::MatRef;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use superlinear_datasets::Normalisation;
+use superlinear_noise::{Sampling, noise_covariance};
+use superlinear_store::array::ArrayView;
+use superlinear_store::npz::Compression;
+use superlinear_store::staged::{OnExisting, StagedDir};
+use superlinear_store::{json, npz, record, safetensors};
+
+/// The file by which an exported folder is known, so that no other folder is ever replaced.
+const MANIFEST: &str = "manifest.json";
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such run, its data are missing, or the folder cannot be written.
+pub(crate) fn run(args: &ExportArgs) -> Result<()> {
+    let path = find_run(&args.out, &args.run_id)?;
+    let run: RunRecord = record::read(&path)?;
+    let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
+    let (data, source) = load_dataset(run.spec.dataset, run.spec.n_per_class, args.data_dir.as_deref())?;
+    let matrices = layer_matrices(&run.spec, &run.training, &data)?;
+
+    write_weights(&staged.path().join("weights.safetensors"), &run, &matrices)?;
+    let normalisation = Normalisation::of(run.spec.dataset);
+    let images = data.train.shape().len();
+    let mut x = vec![0.0_f32; images * run.training.indices.len()];
+    let mut y = Vec::with_capacity(run.training.indices.len());
+    for (x, &index) in x.chunks_exact_mut(images).zip(&run.training.indices) {
+        normalisation.normalise_into(data.train.shape(), data.train.image(index), x);
+        y.push(i64::from(data.train.labels()[index]));
+    }
+    let shape = [y.len(), images];
+    let arrays = [("x", ArrayView::new(&shape, &x)?), ("y", ArrayView::new(&shape[..1], &y)?)];
+    npz::write(&staged.path().join("data.npz"), &arrays, Compression::Deflated)?;
+    write_moments(&staged.path().join("moments.npz"), &run, &matrices)?;
+    json::write(&staged.path().join(MANIFEST), &manifest(&run, &source))?;
+    staged.publish()?;
+    writeln!(std::io::stdout(), "{}: weights.safetensors, data.npz, moments.npz, {MANIFEST}", args.to.display())?;
+    Ok(())
+}
+
+/// The record of a run in `out/runs`, or in `out/<profile>/runs` of the one profile that has it.
+fn find_run(out: &Path, id: &str) -> Result<PathBuf> {
+    let mut folders = vec![out.to_owned()];
+    folders.extend(["smoke", "quick", "paper"].map(|profile| out.join(profile)));
+    let records = folders.iter().map(|folder| folder.join(RUNS).join(format!("{id}.run")));
+    let found: Vec<PathBuf> = records.filter(|path| path.is_file()).collect();
+    match found.as_slice() {
+        [path] => Ok(path.clone()),
+        [] => {
+            let mut known: Vec<String> = folders.iter().flat_map(|folder| run_ids(folder)).collect();
+            known.sort();
+            known.dedup();
+            let known =
+                if known.is_empty() { "none; run `cargo xtask reproduce` first".to_owned() } else { known.join(", ") };
+            bail!("no run {id:?} under {}; known: {known}", out.display())
+        }
+        several => {
+            let places: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
+            bail!("run {id:?} is there more than once; choose by --out: {}", places.join(", "))
+        }
+    }
+}
+
+fn run_ids(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.join(RUNS)) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    let runs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "run"));
+    runs.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect()
+}
+
+/// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` layers called `fc1`, `fc2`, ….
+fn write_weights(path: &Path, run: &RunRecord, matrices: &LayerMatrices) -> Result<()> {
+    let layers = matrices.net.architecture().dense_layers();
+    let names: Vec<String> = (1..=layers.len()).map(|l| format!("fc{l}.weight")).collect();
+    let shapes: Vec<[usize; 2]> = layers.iter().map(|layer| [layer.d_out, layer.d_in]).collect();
+    let mut tensors = Vec::new();
+    for ((name, shape), layer) in names.iter().zip(&shapes).zip(layers) {
+        tensors.push((name.as_str(), ArrayView::new(shape, &run.training.weights[layer.params.clone()])?));
+    }
+    let metadata = BTreeMap::from([("run".to_owned(), run.spec.id())]);
+    Ok(safetensors::write(path, &tensors, &metadata)?)
+}
+
+/// `H`, `M2`, `Sigma`, `C`, `eigenvalues` and `eigenvectors` (as columns) in the parameter basis, row-major `vec(W)`.
+fn write_moments(path: &Path, run: &RunRecord, matrices: &LayerMatrices) -> Result<()> {
+    let LayerMatrices { samples, H, M2, Sigma, eigen, .. } = matrices;
+    let n_samples = samples.n_samples();
+    let C = noise_covariance(Sigma.as_ref(), run.spec.batch, n_samples, Sampling::WithReplacement)?;
+    let P = samples.n_params();
+    let named = [
+        ("H", row_major(H.as_ref())),
+        ("M2", row_major(M2.as_ref())),
+        ("Sigma", row_major(Sigma.as_ref())),
+        ("C", row_major(C.as_ref())),
+        ("eigenvectors", row_major(eigen.vectors.as_ref())),
+    ];
+    let shape = [P, P];
+    let mut arrays = vec![("eigenvalues", ArrayView::new(&shape[..1], &eigen.values)?)];
+    for (name, values) in &named {
+        arrays.push((name, ArrayView::new(&shape, values)?));
+    }
+    Ok(npz::write(path, &arrays, Compression::Stored)?)
+}
+
+fn row_major(A: MatRef<'_, f64>) -> Vec<f64> {
+    (0..A.nrows()).flat_map(|i| (0..A.ncols()).map(move |j| A[(i, j)])).collect()
+}
+
+fn manifest(run: &RunRecord, source: &str) -> serde_json::Value {
+    let spec = &run.spec;
+    let sgd = spec.sgd();
+    let architecture = spec.architecture();
+    let widths: Vec<usize> = std::iter::once(architecture.input_dim())
+        .chain(architecture.dense_layers().iter().map(|layer| layer.d_out))
+        .collect();
+    serde_json::json!({
+        "run": spec.id(),
+        "spec": spec,
+        "data_source": source,
+        "network": { "widths": widths, "activation": "relu", "bias": false },
+        "target_layer": format!("fc{}.weight", spec.target_dense() + 1),
+        "training": {
+            "batch": sgd.batch,
+            "max_epochs": sgd.epochs,
+            "epochs_run": run.training.history.len(),
+            "learning_rate": sgd.schedule.initial,
+            "learning_rate_floor": sgd.schedule.floor,
+            "cosine_t_max": sgd.schedule.t_max,
+            "gradient_clip": sgd.clip,
+            "early_stop": {
+                "window": sgd.early_stop.window,
+                "accuracy": sgd.early_stop.accuracy,
+                "loss": sgd.early_stop.loss,
+            },
+            "momentum": 0.0,
+            "generator": "ChaCha8; streams: 0 training draw, 1 test draw, 2 weights, 3 batches",
+        },
+        "conventions": {
+            "basis": "row-major vec(W): entry (o, i) of the [d_out, d_in] weight at o*d_in + i",
+            "H": "mean over samples of the Hessian of each sample's loss",
+            "M2": "mean over samples of the squared Hessian",
+            "Sigma": "mean over samples of g g^T minus the product of means (divided by N)",
+            "C": "Sigma / batch: mini-batches drawn with replacement",
+            "eigenvectors": "columns, by descending eigenvalue of H",
+            "loss": "per sample; squared errors are means over the 10 outputs",
+        },
+        "provenance": Provenance::here(),
+    })
+}

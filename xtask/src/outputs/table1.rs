@@ -1,0 +1,93 @@
+//! `table1`: γ_emp and γ_AWD of every setting, and every run's fits.
+
+use super::{Drawn, Exponents, Table, loss_name};
+use crate::record::RunRecord;
+use anyhow::Result;
+use superlinear_stats::PowerLawFit;
+use superlinear_stats::summary::mean_sd;
+
+pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+    let fits = runs.iter().map(|run| Ok((*run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
+    Ok(Drawn { figures: Vec::new(), tables: vec![by_setting(&fits)?, by_run(&fits)] })
+}
+
+fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
+    let mut settings: Vec<String> = Vec::new();
+    for (run, _) in fits {
+        if !settings.contains(&run.spec.setting()) {
+            settings.push(run.spec.setting());
+        }
+    }
+    let mut rows = Vec::new();
+    for setting in settings {
+        let of_setting: Vec<_> = fits.iter().filter(|(run, _)| run.spec.setting() == setting).collect();
+        let spec = &of_setting[0].0.spec;
+        let over_seeds = |slope: fn(&Exponents) -> f64| -> Result<String> {
+            let slopes: Vec<f64> = of_setting.iter().map(|(_, fit)| slope(fit)).collect();
+            Ok(format!("{:.3}", mean_sd(&slopes)?))
+        };
+        rows.push(vec![
+            spec.dataset.to_string(),
+            spec.model.to_string(),
+            loss_name(spec.loss).to_owned(),
+            spec.n_classes.to_string(),
+            over_seeds(|fit| fit.emp.slope)?,
+            over_seeds(|fit| fit.awd.slope)?,
+            over_seeds(|fit| fit.c_on_m2.slope)?,
+            over_seeds(|fit| fit.emp.r2)?,
+            spec.top.to_string(),
+            of_setting.len().to_string(),
+        ]);
+    }
+    Ok(Table {
+        name: "table1".to_owned(),
+        caption: "Exponents over the top 𝒩 directions, mean ± sd over seeds. γ_emp: measured C_ii on H_ii. γ_AWD: the \
+                  duality's prediction (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂."
+            .to_owned(),
+        header: vec!["data", "model", "loss", "classes", "γ_emp", "γ_AWD", "C on M₂", "R² of γ_emp", "𝒩", "seeds"],
+        rows,
+    })
+}
+
+fn by_run(fits: &[(&RunRecord, Exponents)]) -> Table {
+    let mut rows = Vec::new();
+    for (run, Exponents { emp, awd, c_on_m2 }) in fits {
+        for (pair, fit) in [("C on H", emp), ("M2 on H", awd), ("C on M2", c_on_m2)] {
+            let PowerLawFit { slope, se, r2, n_used, top, dropped, .. } = fit;
+            rows.push(vec![
+                run.spec.id(),
+                pair.to_owned(),
+                format!("{slope:.6}"),
+                format!("{se:.6}"),
+                format!("{r2:.6}"),
+                top.to_string(),
+                n_used.to_string(),
+                dropped.non_positive_x.to_string(),
+                dropped.non_positive_y.to_string(),
+                dropped.below_noise_floor.to_string(),
+                dropped.non_finite.to_string(),
+            ]);
+        }
+    }
+    Table {
+        name: "fits".to_owned(),
+        caption:
+            "Every fit: slope, heteroscedasticity-robust standard error (HC3), R², directions looked at and used, \
+                  and directions dropped by cause."
+                .to_owned(),
+        header: vec![
+            "run",
+            "pair",
+            "slope",
+            "se",
+            "r2",
+            "top",
+            "used",
+            "non-positive x",
+            "non-positive y",
+            "below noise floor",
+            "not finite",
+        ],
+        rows,
+    }
+}

@@ -1,0 +1,186 @@
+//! Which runs the paper makes, and at which scale.
+
+use crate::outputs::OutputId;
+use serde::{Deserialize, Serialize};
+use superlinear_datasets::DatasetName;
+use superlinear_nets::{Activation, Architecture, Loss};
+use superlinear_training::SgdConfig;
+
+/// Scale of a reproduction. Profiles differ in runs and sizes, never in what is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Profile {
+    /// Seconds: 300 real images a class, one seed
+    Smoke,
+    /// Minutes: MNIST at the paper's own scale, two seeds
+    Quick,
+    /// The paper's list at full scale, four seeds
+    Paper,
+}
+
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Smoke => "smoke",
+            Self::Quick => "quick",
+            Self::Paper => "paper",
+        })
+    }
+}
+
+/// The networks of the paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Model {
+    /// Fully connected, no bias: 784→50→50→10 for grey images, 3072→1000→50→50→10 for CIFAR-10.
+    Mlp,
+}
+
+impl std::fmt::Display for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Mlp => "mlp",
+        })
+    }
+}
+
+/// Everything that determines a run's numbers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunSpec {
+    /// Which images.
+    #[serde(with = "as_text")]
+    pub(crate) dataset: DatasetName,
+    /// Which network.
+    pub(crate) model: Model,
+    /// Which loss.
+    #[serde(with = "as_text")]
+    pub(crate) loss: Loss,
+    /// Classes `0..n_classes` are used; the network has 10 outputs all the same.
+    pub(crate) n_classes: usize,
+    /// Training images of each class.
+    pub(crate) n_per_class: usize,
+    /// Test images, at most, over all classes.
+    pub(crate) n_test: usize,
+    /// `B`.
+    pub(crate) batch: usize,
+    /// Most epochs.
+    pub(crate) epochs: usize,
+    /// The paper's `𝒩`: directions that a fit looks at.
+    pub(crate) top: usize,
+    /// Seeds the draw of the images, the initial weights and the order of batches, by separate streams.
+    pub(crate) seed: u64,
+}
+
+impl RunSpec {
+    /// The run's name, for example `mnist-mlp-ce-c10-s0`.
+    pub(crate) fn id(&self) -> String {
+        format!("{}-s{}", self.setting(), self.seed)
+    }
+
+    /// The name that seeds of one setting share.
+    pub(crate) fn setting(&self) -> String {
+        format!("{}-{}-{}-c{}", self.dataset, self.model, self.loss, self.n_classes)
+    }
+
+    /// Training images.
+    pub(crate) fn n_samples(&self) -> usize {
+        self.n_classes * self.n_per_class
+    }
+
+    /// The network's shape.
+    pub(crate) fn architecture(&self) -> Architecture {
+        let widths: &[usize] = match (self.model, self.dataset) {
+            (Model::Mlp, DatasetName::Cifar10) => &[3072, 1000, 50, 50, 10],
+            (Model::Mlp, DatasetName::Mnist | DatasetName::FashionMnist) => &[784, 50, 50, 10],
+        };
+        Architecture::mlp(widths, Activation::Relu).expect("the paper's networks are networks")
+    }
+
+    /// The analysed dense layer, counted from 0: the last hidden-to-hidden one.
+    pub(crate) fn target_dense(&self) -> usize {
+        self.architecture().dense_layers().len() - 2
+    }
+
+    /// Settings of training.
+    pub(crate) fn sgd(&self) -> SgdConfig {
+        SgdConfig { batch: self.batch, epochs: self.epochs, ..SgdConfig::paper(self.loss) }
+    }
+}
+
+/// The runs of a profile that the outputs need; every setting with seeds `0..n_seeds`.
+pub(crate) fn runs(profile: Profile, outputs: &[OutputId], n_seeds: Option<usize>) -> Vec<RunSpec> {
+    let n_seeds = n_seeds.unwrap_or(match profile {
+        Profile::Smoke => 1,
+        Profile::Quick => 2,
+        Profile::Paper => 4,
+    });
+    let (n_per_class, epochs) = match profile {
+        Profile::Smoke => (300, 200),
+        Profile::Quick | Profile::Paper => (2_000, 100),
+    };
+    let mut runs = Vec::new();
+    for seed in 0..n_seeds as u64 {
+        for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
+            for (n_classes, top) in [(3, 300), (6, 1_000), (10, 1_000)] {
+                let run = RunSpec {
+                    dataset: DatasetName::Mnist,
+                    model: Model::Mlp,
+                    loss,
+                    n_classes,
+                    n_per_class,
+                    n_test: 1_000,
+                    batch: 50,
+                    epochs,
+                    top,
+                    seed,
+                };
+                if outputs.iter().any(|output| output.needs(&run)) {
+                    runs.push(run);
+                }
+            }
+        }
+    }
+    runs
+}
+
+/// Serde through `Display` and `FromStr`, for names of other crates.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub(super) fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_only_needed_runs_are_planned() {
+        let all = runs(Profile::Paper, OutputId::ALL, None);
+        let mut ids: Vec<String> = all.iter().map(RunSpec::id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), all.len());
+        assert_eq!(all.len(), 24);
+        let few = runs(Profile::Quick, &[OutputId::PowerLaw], Some(1));
+        assert_eq!(few.len(), 2, "one network a loss: {few:?}");
+    }
+
+    #[test]
+    fn specs_survive_serialisation() {
+        let run = &runs(Profile::Smoke, OutputId::ALL, None)[0];
+        let text = serde_json::to_string(run).unwrap();
+        assert_eq!(&serde_json::from_str::<RunSpec>(&text).unwrap(), run);
+    }
+}

@@ -1,0 +1,46 @@
+//! Where results come from: commit, machine, data.
+
+use serde::Serialize;
+use std::process::Command;
+
+/// What made a set of results.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Provenance {
+    /// Commit of the working tree, with `-dirty` when it differs; `unknown` outside a repository.
+    pub(crate) commit: String,
+    /// Operating system and processor.
+    pub(crate) machine: String,
+    /// Version of this software.
+    pub(crate) version: &'static str,
+}
+
+impl Provenance {
+    /// Looks around.
+    pub(crate) fn here() -> Self {
+        Self {
+            commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+            machine: machine(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+fn commit() -> Option<String> {
+    let git = |args: &[&str]| {
+        let output = Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "HEAD"])?;
+    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
+    Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
+}
+
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
+    let processor = processor.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    format!("{} {}, {cores} cores", std::env::consts::OS, processor)
+}

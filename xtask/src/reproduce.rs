@@ -1,0 +1,246 @@
+//! `cargo xtask reproduce`: plan, train, analyse, draw, report.
+
+use crate::cli::ReproduceArgs;
+use crate::estimate::{self, Cost, Speed, human_bytes, human_time};
+use crate::experiment::{analyse_run, train_run};
+use crate::outputs::{CaptionedFigure, Drawn, OutputId};
+use crate::plan::{self, RunSpec};
+use crate::progress::Voice;
+use crate::provenance::Provenance;
+use crate::record::{RunRecord, TrainingRecord};
+use crate::summary::{DataSummary, FigureSummary, RunSummary, Summary, TableSummary};
+use crate::{claims, interrupt, report, schedule};
+use anyhow::{Context, Result, bail};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use superlinear_datasets::{Dataset, DatasetName, cache, embedded};
+use superlinear_store::{atomic, csv, json, record};
+
+/// Folder of the runs' records inside a profile's results.
+pub(crate) const RUNS: &str = "runs";
+/// Name of the summary inside a profile's results; written last but for the report.
+pub(crate) const SUMMARY: &str = "summary.json";
+
+/// Runs the command.
+///
+/// # Errors
+/// When the data are missing, the results cannot be written, a number is not finite, or the user interrupts.
+pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
+    let outputs = if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() };
+    let specs = plan::runs(args.profile, &outputs, args.seeds.map(usize::from));
+    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    if args.dry_run {
+        return dry_run(&specs, threads);
+    }
+    let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
+    let target = args.out.join(args.profile.to_string());
+    prepare(&target)?;
+    interrupt::listen()?;
+
+    let start = Instant::now();
+    let data = load_data(&specs, args.data_dir.as_deref())?;
+    let trained = train_all(&specs, &data, threads, voice)?;
+    let runs = analyse_all(&specs, trained, &data, threads, voice)?;
+    let drawn = draw_all(&outputs, &runs, voice)?;
+    let files = Files::render(drawn)?;
+    let summary = Summary {
+        schema: 1,
+        profile: args.profile.to_string(),
+        provenance: Provenance::here(),
+        wall_s: start.elapsed().as_secs_f64(),
+        threads,
+        data: data.iter().map(|(data, source)| describe(data, source.clone())).collect(),
+        runs: runs.iter().map(RunSummary::of).collect::<Result<_>>()?,
+        figures: files.figures,
+        tables: files.tables,
+        claims: claims::judge(&runs)?,
+    };
+    interrupt::check()?;
+    for run in &runs {
+        record::write(&target.join(RUNS).join(format!("{}.run", run.spec.id())), run)?;
+    }
+    for (name, bytes) in &files.figure_files {
+        atomic::write(&target.join(name), bytes)?;
+    }
+    for table in &summary.tables {
+        csv::write(&target.join(&table.file), &table.table.header, &table.table.rows)?;
+    }
+    let page = report::render(&summary, &files.svgs)?;
+    json::write(&target.join(SUMMARY), &summary)?;
+    atomic::write(&target.join("report.html"), page.as_bytes())?;
+    voice.line(&format!("{:>10}  {}", "report", target.join("report.html").display()));
+    Ok(())
+}
+
+/// Fails now, not after the training, when the results cannot be written.
+fn prepare(target: &Path) -> Result<()> {
+    let probe = target.join(".writable");
+    atomic::write(&probe, b"")?;
+    std::fs::remove_file(&probe).with_context(|| format!("{}: cannot remove", probe.display()))?;
+    Ok(())
+}
+
+/// A data set with where it came from.
+type Loaded = (Dataset, String);
+
+/// The data sets of the runs: the embedded subset where it has enough images, the full set otherwise.
+fn load_data(specs: &[RunSpec], data_dir: Option<&Path>) -> Result<Vec<Loaded>> {
+    let mut loaded: Vec<Loaded> = Vec::new();
+    for spec in specs {
+        if !loaded.iter().any(|(data, _)| data.name == spec.dataset) {
+            let n_per_class = specs.iter().filter(|s| s.dataset == spec.dataset).map(|s| s.n_per_class).max();
+            loaded.push(load_dataset(spec.dataset, n_per_class.unwrap_or(0), data_dir)?);
+        }
+    }
+    Ok(loaded)
+}
+
+/// One data set with at least `n_per_class` training images a class.
+///
+/// # Errors
+/// When the embedded subset does not do and the full set is not in the cache.
+pub(crate) fn load_dataset(name: DatasetName, n_per_class: usize, data_dir: Option<&Path>) -> Result<Loaded> {
+    if name == DatasetName::Mnist && n_per_class <= embedded::TRAIN_PER_CLASS {
+        return Ok((embedded::mnist(), "embedded subset".to_owned()));
+    }
+    let dir = cache::directory(data_dir).context("no folder for the full data sets: give --data-dir")?;
+    let data = superlinear_datasets::load(name, &dir)?;
+    Ok((data, "full set, checked by SHA-256".to_owned()))
+}
+
+fn describe(data: &Dataset, source: String) -> DataSummary {
+    DataSummary { name: data.name.to_string(), source, images: [data.train.len(), data.test.len()] }
+}
+
+fn data_of<'a>(data: &'a [Loaded], spec: &RunSpec) -> &'a Dataset {
+    let found = data.iter().find(|(data, _)| data.name == spec.dataset);
+    &found.expect("the data of every planned run are loaded").0
+}
+
+/// Trains all runs, each on one core.
+fn train_all(specs: &[RunSpec], data: &[Loaded], threads: usize, voice: Voice) -> Result<Vec<TrainingRecord>> {
+    let images = |spec: &RunSpec| (spec.n_samples() * spec.epochs) as u64;
+    let stage = voice.stage("train", specs.iter().map(images).sum(), "images/s");
+    let trained = schedule::concurrently(
+        threads,
+        specs,
+        |spec| images(spec) as f64,
+        |spec| {
+            interrupt::check()?;
+            stage.at(&spec.id());
+            train_run(spec, data_of(data, spec), |images| stage.advance(images))
+        },
+    )?;
+    stage.done(&format!("{} networks", specs.len()));
+    Ok(trained)
+}
+
+/// Analyses all runs.
+fn analyse_all(
+    specs: &[RunSpec],
+    trained: Vec<TrainingRecord>,
+    data: &[Loaded],
+    threads: usize,
+    voice: Voice,
+) -> Result<Vec<RunRecord>> {
+    let stage = voice.stage("analyse", specs.len() as u64, "layers/s");
+    let jobs: Vec<(&RunSpec, &TrainingRecord)> = specs.iter().zip(&trained).collect();
+    let layers = schedule::concurrently(
+        threads,
+        &jobs,
+        |(spec, _)| spec.n_samples() as f64,
+        |(spec, training)| {
+            interrupt::check()?;
+            stage.at(&spec.id());
+            let layer = analyse_run(spec, training, data_of(data, spec))?;
+            stage.advance(1);
+            Ok(layer)
+        },
+    )?;
+    stage.done(&format!("{} layers", specs.len()));
+    let runs = specs.iter().zip(trained).zip(layers);
+    Ok(runs.map(|((spec, training), layer)| RunRecord { spec: spec.clone(), training, layer }).collect())
+}
+
+fn draw_all(outputs: &[OutputId], runs: &[RunRecord], voice: Voice) -> Result<Vec<(OutputId, Drawn)>> {
+    let stage = voice.stage("draw", outputs.len() as u64, "outputs/s");
+    let mut drawn = Vec::new();
+    for &output in outputs {
+        interrupt::check()?;
+        stage.at(&output.to_string());
+        drawn.push((output, output.draw(runs)?));
+        stage.advance(1);
+    }
+    stage.done(&format!("{} outputs", outputs.len()));
+    Ok(drawn)
+}
+
+/// Figures and tables, rendered and not yet written.
+#[derive(Default)]
+struct Files {
+    figures: Vec<FigureSummary>,
+    tables: Vec<TableSummary>,
+    svgs: Vec<String>,
+    figure_files: Vec<(PathBuf, Vec<u8>)>,
+}
+
+impl Files {
+    fn render(drawn: Vec<(OutputId, Drawn)>) -> Result<Self> {
+        let mut files = Self::default();
+        for (output, Drawn { figures, tables }) in drawn {
+            for CaptionedFigure { name, caption, figure } in figures {
+                let rendered = superlinear_plots::render(&figure).with_context(|| format!("figure {name}"))?;
+                let paths = [format!("figures/{name}.svg"), format!("figures/{name}.png")];
+                files.svgs.push(rendered.svg.clone());
+                files.figure_files.push((PathBuf::from(&paths[0]), rendered.svg.into_bytes()));
+                files.figure_files.push((PathBuf::from(&paths[1]), rendered.png));
+                files.figures.push(FigureSummary { id: output.to_string(), files: paths.to_vec(), caption });
+            }
+            for table in tables {
+                let file = format!("tables/{}.csv", table.name);
+                files.tables.push(TableSummary { id: output.to_string(), file, table });
+            }
+        }
+        Ok(files)
+    }
+}
+
+/// Prints the runs with their estimated cost.
+fn dry_run(specs: &[RunSpec], threads: usize) -> Result<()> {
+    if specs.is_empty() {
+        bail!("no run is needed");
+    }
+    let speed = Speed::measure();
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "{:<24} {:>8} {:>7} {:>6} {:>9} {:>9} {:>9}",
+        "run", "images", "epochs", "top", "core time", "memory", "disk"
+    )?;
+    let mut total = Cost::default();
+    for spec in specs {
+        let cost = estimate::cost(spec, speed);
+        let (time, memory, disk) = (human_time(cost.seconds), human_bytes(cost.memory), human_bytes(cost.disk));
+        writeln!(
+            out,
+            "{:<24} {:>8} {:>7} {:>6} {time:>9} {memory:>9} {disk:>9}",
+            spec.id(),
+            spec.n_samples(),
+            spec.epochs,
+            spec.top,
+        )?;
+        total.seconds += cost.seconds;
+        total.memory = total.memory.max(cost.memory);
+        total.disk += cost.disk;
+    }
+    writeln!(
+        out,
+        "{} runs: about {} on {threads} threads, {} of memory, {} of disk",
+        specs.len(),
+        human_time(total.seconds / threads.min(specs.len()).max(1) as f64),
+        human_bytes(total.memory * threads.min(specs.len()) as f64),
+        human_bytes(total.disk),
+    )?;
+    Ok(())
+}

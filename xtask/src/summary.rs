@@ -1,0 +1,174 @@
+//! `summary.json`: the machine-readable result of a reproduction.
+
+use crate::claims::Claim;
+use crate::outputs::{Exponents, Table};
+use crate::provenance::Provenance;
+use crate::record::RunRecord;
+use anyhow::Result;
+use serde::Serialize;
+use superlinear_stats::PowerLawFit;
+
+/// Everything that a program may want of a reproduction.
+#[derive(Debug, Serialize)]
+pub(crate) struct Summary {
+    /// Version of this layout.
+    pub(crate) schema: u32,
+    /// Scale.
+    pub(crate) profile: String,
+    /// Commit, machine, version.
+    #[serde(flatten)]
+    pub(crate) provenance: Provenance,
+    /// Seconds, from the first draw to the last figure.
+    pub(crate) wall_s: f64,
+    /// Threads used.
+    pub(crate) threads: usize,
+    /// Data sets with the SHA-256 of what was read.
+    pub(crate) data: Vec<DataSummary>,
+    /// One entry a run.
+    pub(crate) runs: Vec<RunSummary>,
+    /// One entry a figure.
+    pub(crate) figures: Vec<FigureSummary>,
+    /// One entry a table.
+    pub(crate) tables: Vec<TableSummary>,
+    /// One entry a claim of the paper.
+    pub(crate) claims: Vec<Claim>,
+}
+
+/// A data set that was read.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct DataSummary {
+    /// Its name.
+    pub(crate) name: String,
+    /// `embedded`, or the folder it came from.
+    pub(crate) source: String,
+    /// Training and test images.
+    pub(crate) images: [usize; 2],
+}
+
+/// A figure's files.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct FigureSummary {
+    /// The output it belongs to.
+    pub(crate) id: String,
+    /// Files, relative to the summary.
+    pub(crate) files: Vec<String>,
+    /// What to see.
+    pub(crate) caption: String,
+}
+
+/// A table's file.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct TableSummary {
+    /// The output it belongs to.
+    pub(crate) id: String,
+    /// File, relative to the summary.
+    pub(crate) file: String,
+    /// The table.
+    #[serde(skip)]
+    pub(crate) table: Table,
+}
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub(crate) struct RunSummary {
+    id: String,
+    dataset: String,
+    model: String,
+    loss: String,
+    classes: usize,
+    seed: u64,
+    batch: usize,
+    n_samples: usize,
+    train: TrainSummary,
+    layer: LayerSummary,
+    gamma: GammaSummary,
+    timings: Timings,
+}
+
+#[derive(Debug, Serialize)]
+struct TrainSummary {
+    epochs: usize,
+    final_train_acc: Option<f64>,
+    final_train_loss: Option<f64>,
+    test_acc: f64,
+    wall_s: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct LayerSummary {
+    d_out: usize,
+    d_in: usize,
+    kappa_max: f64,
+    noise_floor: f64,
+    eigh_residual: f64,
+    eigh_orthogonality: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct GammaSummary {
+    emp: FitSummary,
+    awd: FitSummary,
+    c_on_m2: FitSummary,
+}
+
+#[derive(Debug, Serialize)]
+struct FitSummary {
+    slope: f64,
+    se: f64,
+    r2: f64,
+    n_used: usize,
+    n_dropped: usize,
+    top: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Timings {
+    moments_s: f64,
+    eigh_s: f64,
+}
+
+impl From<PowerLawFit> for FitSummary {
+    fn from(fit: PowerLawFit) -> Self {
+        let PowerLawFit { slope, se, r2, n_used, dropped, top, .. } = fit;
+        Self { slope, se, r2, n_used, n_dropped: dropped.total(), top }
+    }
+}
+
+impl RunSummary {
+    /// The summary of a finished run.
+    ///
+    /// # Errors
+    /// When a fit is not possible.
+    pub(crate) fn of(run: &RunRecord) -> Result<Self> {
+        let Exponents { emp, awd, c_on_m2 } = Exponents::of(run)?;
+        let RunRecord { spec, training, layer } = run;
+        let last = training.history.last();
+        Ok(Self {
+            id: spec.id(),
+            dataset: spec.dataset.to_string(),
+            model: spec.model.to_string(),
+            loss: spec.loss.to_string(),
+            classes: spec.n_classes,
+            seed: spec.seed,
+            batch: spec.batch,
+            n_samples: spec.n_samples(),
+            train: TrainSummary {
+                epochs: training.history.len(),
+                final_train_acc: last.map(|epoch| epoch.accuracy),
+                final_train_loss: last.map(|epoch| epoch.loss),
+                test_acc: training.test_accuracy,
+                wall_s: training.wall_s,
+            },
+            layer: LayerSummary {
+                d_out: layer.d_out,
+                d_in: layer.d_in,
+                kappa_max: layer.kappa_max,
+                noise_floor: layer.noise_floor,
+                eigh_residual: layer.residual,
+                eigh_orthogonality: layer.orthogonality,
+            },
+            gamma: GammaSummary { emp: emp.into(), awd: awd.into(), c_on_m2: c_on_m2.into() },
+            timings: Timings { moments_s: layer.moments_s, eigh_s: layer.eigh_s },
+        })
+    }
+}
