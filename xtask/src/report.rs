@@ -4,7 +4,7 @@ use crate::summary::Summary;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use minijinja::{Environment, context};
+use minijinja::{Environment, Value, context};
 
 /// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order.
 ///
@@ -13,6 +13,7 @@ use minijinja::{Environment, context};
 pub(crate) fn render(summary: &Summary, svgs: &[String]) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
+    environment.add_filter("math", |text: String| Value::from_safe_string(math(&text)));
     environment.add_template("report", include_str!("../templates/report.html")).context("report template")?;
     let figures: Vec<_> = summary
         .figures
@@ -27,4 +28,45 @@ pub(crate) fn render(summary: &Summary, svgs: &[String]) -> Result<String> {
         .collect();
     let page = environment.get_template("report").context("report template")?;
     page.render(context! { summary, figures, tables }).context("report template")
+}
+
+/// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power.
+fn math(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
+    let mut open: Option<&str> = None;
+    for c in text.chars() {
+        if let Some(tag) = open
+            && !c.is_alphanumeric()
+        {
+            html.push_str(&format!("</{tag}>"));
+            open = None;
+        }
+        match c {
+            '_' | '^' => {
+                let tag = if c == '_' { "sub" } else { "sup" };
+                html.push_str(&format!("<{tag}>"));
+                open = Some(tag);
+            }
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            c => html.push(c),
+        }
+    }
+    if let Some(tag) = open {
+        html.push_str(&format!("</{tag}>"));
+    }
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::math;
+
+    #[test]
+    fn indices_and_powers_become_markup_and_the_rest_is_escaped() {
+        assert_eq!(math("C_ii ∝ H_ii^γ"), "C<sub>ii</sub> ∝ H<sub>ii</sub><sup>γ</sup>");
+        assert_eq!(math("a < b & κ_max·x"), "a &lt; b &amp; κ<sub>max</sub>·x");
+    }
 }

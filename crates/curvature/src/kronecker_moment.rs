@@ -1,7 +1,7 @@
-//! Streamed moments `E_p[A_p ⊗ b_p b_pᵀ]` as one product of two short panels (MATH \[5\]).
+//! Streamed moments `E_p[A_p ⊗ B_p]` as one product of two short panels (MATH \[5\]).
 //!
-//! Both factors are symmetric, so a moment is determined by its values at `o ≥ o'`, `i ≥ i'`: the matrix
-//! `K = (1/N) Σ_p vech(b_p b_pᵀ) vech(A_p)ᵀ`, of `½d_in(d_in+1) × ½d_out(d_out+1)`. Samples are taken in blocks; a block
+//! Both factors are symmetric (mostly `B_p = b_p b_pᵀ`), or both skew, so a moment is determined by its values at
+//! `o ≥ o'`, `i ≥ i'`: the matrix `K = (1/N) Σ_p vech(B_p) vech(A_p)ᵀ`, of `½d_in(d_in+1) × ½d_out(d_out+1)`. Samples are taken in blocks; a block
 //! writes its two panels, and fixed tiles of `K` take up their product. Which samples make a block and which columns
 //! make a tile depends on the shape only, every tile is summed by one thread in sample order, and so the result does
 //! not depend on the number of threads, to the last bit.
@@ -17,16 +17,28 @@ const FILL: usize = 32;
 /// Tiles over all columns of `K`: a multiple of small thread counts.
 const TILES: usize = 12;
 
-/// The shape of a set of moments that share their right factor.
+/// Whether both factors of a moment equal their transpose or its negative.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symmetry {
+    /// `Aᵀ = A` and `Bᵀ = B`.
+    Symmetric,
+    /// `Aᵀ = −A` and `Bᵀ = −B`; their Kronecker product is symmetric all the same. Diagonals written by the fill must be
+    /// zero.
+    Skew,
+}
+
+/// The shape of a set of moments `E_p[A_p^{(m)} ⊗ B_p]` that share their right factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KroneckerShape {
+    /// Of all left factors and the right one.
+    pub symmetry: Symmetry,
     /// `N`.
     pub n_samples: usize,
     /// How many moments are formed in the one pass.
     pub n_moments: usize,
     /// Order of the left factors `A_p`.
     pub d_out: usize,
-    /// Length of the right vector `b_p`.
+    /// Order of the right factor `B_p`.
     pub d_in: usize,
 }
 
@@ -81,11 +93,48 @@ pub fn outer_product_vech(scale: f64, b: &[f64], out: &mut [f64]) {
     }
 }
 
-/// The dense moments `E_p[A_p^{(m)} ⊗ b_p b_pᵀ] = (1/N) Σ_p A_p^{(m)} ⊗ b_p b_pᵀ`, `m = 1..n_moments`, each `P × P`
-/// with `P = d_out · d_in` and entry `((o,i),(o',i'))` at `(o·d_in + i, o'·d_in + i')`.
+/// Half-vectorisation of `½(u vᵀ + v uᵀ)`, written to `out`.
+///
+/// # Panics
+/// When `u` and `v` differ in length or `out` has not length `½d(d+1)`.
+#[track_caller]
+pub fn symmetric_product_vech(u: &[f64], v: &[f64], out: &mut [f64]) {
+    two_vector_vech(u, v, out, 0.5);
+}
+
+/// Lower triangle of the skew `½(u vᵀ − v uᵀ)`, its zero diagonal included, written to `out`.
+///
+/// # Panics
+/// When `u` and `v` differ in length or `out` has not length `½d(d+1)`.
+#[track_caller]
+pub fn skew_product_vech(u: &[f64], v: &[f64], out: &mut [f64]) {
+    two_vector_vech(u, v, out, -0.5);
+    let mut start = 0;
+    for j in 0..u.len() {
+        // Exactly zero, whatever a fused multiply-add makes of it.
+        out[start] = 0.0;
+        start += u.len() - j;
+    }
+}
+
+#[track_caller]
+fn two_vector_vech(u: &[f64], v: &[f64], out: &mut [f64], other: f64) {
+    assert!(u.len() == v.len() && out.len() == vech_len(u.len()), "vech of a product of two vectors of one length");
+    let mut out = out;
+    for j in 0..u.len() {
+        let (column, rest) = out.split_at_mut(u.len() - j);
+        let (half_v, half_u) = (0.5 * v[j], other * u[j]);
+        for ((x, &u_i), &v_i) in column.iter_mut().zip(&u[j..]).zip(&v[j..]) {
+            *x = u_i * half_v + v_i * half_u;
+        }
+        out = rest;
+    }
+}
+
+/// The dense moments `E_p[A_p^{(m)} ⊗ B_p] = (1/N) Σ_p A_p^{(m)} ⊗ B_p`, `m = 1..n_moments`, each `P × P` with `P = d_out · d_in` and entry `((o,i),(o',i'))` at `(o·d_in + i, o'·d_in + i')`.
 ///
 /// `fill(worker, p, left, right)` is called once for every sample; it writes `vech(A_p^{(m)})` of all moments, one
-/// after the other, to `left` and `vech(b_p b_pᵀ)` to `right` (see [`vech`], [`outer_product_vech`]). `worker` makes
+/// after the other, to `left` and `vech(B_p)` to `right` (see [`vech`], [`outer_product_vech`]). `worker` makes
 /// the scratch that a task reuses over its samples.
 ///
 /// Memory is `O(n_moments · P²)` beside two panels of a few MB. The cost is [`KroneckerShape::flops`]. The result does
@@ -99,7 +148,7 @@ pub fn kronecker_moments<W>(
     worker: impl Fn() -> W + Sync + Send,
     fill: impl Fn(&mut W, usize, &mut [f64], &mut [f64]) + Sync + Send,
 ) -> Vec<Mat<f64>> {
-    let KroneckerShape { n_samples, n_moments, d_out, d_in } = shape;
+    let KroneckerShape { symmetry, n_samples, n_moments, d_out, d_in } = shape;
     assert!(n_samples > 0 && n_moments > 0 && d_out > 0 && d_in > 0, "a moment of nothing: {shape:?}");
     let n_right = vech_len(d_in);
     let n_left = n_moments * vech_len(d_out);
@@ -130,11 +179,11 @@ pub fn kronecker_moments<W>(
     }
     let scale = 1.0 / n_samples as f64;
     let per_moment = n_right * vech_len(d_out);
-    K.chunks_exact(per_moment).map(|K| scatter(K, d_out, d_in, scale)).collect()
+    K.chunks_exact(per_moment).map(|K| scatter(K, symmetry, d_out, d_in, scale)).collect()
 }
 
 /// The dense `P × P` matrix whose entries `o ≥ o'`, `i ≥ i'` are the columns of `K`, scaled.
-fn scatter(K: &[f64], d_out: usize, d_in: usize, scale: f64) -> Mat<f64> {
+fn scatter(K: &[f64], symmetry: Symmetry, d_out: usize, d_in: usize, scale: f64) -> Mat<f64> {
     let n_right = vech_len(d_in);
     let P = d_out * d_in;
     let mut moment = Mat::zeros(P, P);
@@ -146,12 +195,17 @@ fn scatter(K: &[f64], d_out: usize, d_in: usize, scale: f64) -> Mat<f64> {
             // Position of (row, column) in a column-major lower triangle.
             let pair = column * d_out - column * (column + 1) / 2 + row;
             let vech = &K[pair * n_right..(pair + 1) * n_right];
+            // Above either diagonal a skew factor changes its sign.
+            let (below, above) = match symmetry {
+                Symmetry::Symmetric => (scale, scale),
+                Symmetry::Skew if o1 >= o2 => (scale, -scale),
+                Symmetry::Skew => (-scale, scale),
+            };
             let mut k = 0;
             for j in 0..d_in {
                 for i in j..d_in {
-                    let value = scale * vech[k];
-                    columns[(o1 * d_in + i, j)] = value;
-                    columns[(o1 * d_in + j, i)] = value;
+                    columns[(o1 * d_in + j, i)] = above * vech[k];
+                    columns[(o1 * d_in + i, j)] = below * vech[k];
                     k += 1;
                 }
             }
@@ -183,7 +237,7 @@ mod tests {
                 (0..n_samples).map(|_| [symmetric(d_out, &mut rng), symmetric(d_out, &mut rng)]).collect();
             let b: Vec<Vec<f64>> =
                 (0..n_samples).map(|_| (0..d_in).map(|_| rng.random::<f64>() - 0.5).collect()).collect();
-            let shape = KroneckerShape { n_samples, n_moments: 2, d_out, d_in };
+            let shape = KroneckerShape { symmetry: Symmetry::Symmetric, n_samples, n_moments: 2, d_out, d_in };
             let moments = kronecker_moments(shape, || (), |(), p, left, right| {
                 let (first, second) = left.split_at_mut(vech_len(d_out));
                 vech(A[p][0].as_ref(), first);
@@ -205,6 +259,39 @@ mod tests {
     }
 
     #[test]
+    fn both_parts_of_a_product_of_two_vectors_add_up() {
+        // E[r δᵀ ⊗ a bᵀ + δ rᵀ ⊗ b aᵀ] = 2 E[sym ⊗ sym] + 2 E[skew ⊗ skew].
+        let (n_samples, d_out, d_in) = (5, 3, 4);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let mut vectors =
+            |d: usize| -> Vec<Vec<f64>> { (0..n_samples).map(|_| (0..d).map(|_| rng.random()).collect()).collect() };
+        let (r, delta, a, b) = (vectors(d_out), vectors(d_out), vectors(d_in), vectors(d_in));
+        let part = |symmetry: Symmetry, product: fn(&[f64], &[f64], &mut [f64])| {
+            let shape = KroneckerShape { symmetry, n_samples, n_moments: 1, d_out, d_in };
+            kronecker_moments(
+                shape,
+                || (),
+                |(), p, left, right| {
+                    product(&r[p], &delta[p], left);
+                    product(&a[p], &b[p], right);
+                },
+            )
+            .remove(0)
+        };
+        let sum = part(Symmetry::Symmetric, symmetric_product_vech) + part(Symmetry::Skew, skew_product_vech);
+        for row in 0..d_out * d_in {
+            for column in 0..d_out * d_in {
+                let ((o, i), (o2, i2)) = ((row / d_in, row % d_in), (column / d_in, column % d_in));
+                let term = |p: usize| {
+                    r[p][o] * delta[p][o2] * a[p][i] * b[p][i2] + delta[p][o] * r[p][o2] * b[p][i] * a[p][i2]
+                };
+                let truth = (0..n_samples).map(term).sum::<f64>() / n_samples as f64;
+                assert!((2.0 * sum[(row, column)] - truth).abs() < 1e-14);
+            }
+        }
+    }
+
+    #[test]
     fn bit_identical_for_any_number_of_threads() {
         let (n_samples, d_out, d_in) = (1_000, 12, 9);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -212,7 +299,7 @@ mod tests {
         let b = Mat::from_fn(d_in, n_samples, |_, _| rng.random::<f64>());
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let shape = KroneckerShape { n_samples, n_moments: 1, d_out, d_in };
+            let shape = KroneckerShape { symmetry: Symmetry::Symmetric, n_samples, n_moments: 1, d_out, d_in };
             pool.install(|| {
                 kronecker_moments(
                     shape,

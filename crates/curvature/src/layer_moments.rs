@@ -1,8 +1,9 @@
 //! The moments of one layer that the paper compares: `H`, `M₂` and the gradients' second moment, in one pass.
 
-use crate::{KroneckerShape, LayerSamples, PerSampleHessian, kronecker_moments, outer_product_vech, vech, vech_len};
+use crate::per_sample_hessian::active_eigen;
+use crate::{KroneckerShape, LayerSamples, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par, Side};
+use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
 use superlinear_nets::{Network, Tail};
 
@@ -26,11 +27,38 @@ pub struct LayerMoments {
 /// When `samples` were not collected from `net`.
 #[track_caller]
 pub fn layer_moments(net: &Network<f64>, samples: &LayerSamples) -> LayerMoments {
+    layer_moments_with(net, samples, 0, |_, _| ()).0
+}
+
+/// One sample in the pass of [`layer_moments_with`].
+#[derive(Clone, Copy, Debug)]
+pub struct SampleCurvature<'a> {
+    /// Which sample.
+    pub p: usize,
+    /// `a_p`.
+    pub a: &'a [f64],
+    /// `S_p`.
+    pub S: MatRef<'a, f64>,
+}
+
+/// [`layer_moments`] together with `n_extra` further moments `E_p[A_p ⊗ a_p a_pᵀ]` that share their right factor.
+///
+/// `extra` writes `vech(A_p)` of each of them, one after the other, for one sample. About `(3 + n_extra)·N·P²/2` flops.
+///
+/// # Panics
+/// When `samples` were not collected from `net`.
+#[track_caller]
+pub fn layer_moments_with(
+    net: &Network<f64>,
+    samples: &LayerSamples,
+    n_extra: usize,
+    extra: impl Fn(SampleCurvature<'_>, &mut [f64]) + Sync + Send,
+) -> (LayerMoments, Vec<Mat<f64>>) {
     let tail = Tail::new(net, samples.dense, samples.loss);
     let d_out = samples.d_out();
-    let shape = KroneckerShape { n_samples: samples.n_samples(), n_moments: 3, d_out, d_in: samples.d_in() };
+    let shape = shape(samples, 3 + n_extra);
     let n_left = vech_len(d_out);
-    let moments = kronecker_moments(
+    let mut moments = kronecker_moments(
         shape,
         || (tail.buffers(), Mat::<f64>::zeros(d_out, d_out)),
         |(at, square), p, left, right| {
@@ -39,15 +67,29 @@ pub fn layer_moments(net: &Network<f64>, samples: &LayerSamples) -> LayerMoments
             let norm_squared: f64 = a.iter().map(|a| a * a).sum();
             matmul(square.as_mut(), Accum::Replace, &at.S, &at.S, norm_squared, Par::Seq);
             let (first, rest) = left.split_at_mut(n_left);
-            let (second, third) = rest.split_at_mut(n_left);
+            let (second, rest) = rest.split_at_mut(n_left);
+            let (third, rest) = rest.split_at_mut(n_left);
             vech(at.S.as_ref(), first);
             vech(square.as_ref(), second);
             outer_product_vech(1.0, &at.delta, third);
+            extra(SampleCurvature { p, a, S: at.S.as_ref() }, rest);
             outer_product_vech(1.0, a, right);
         },
     );
+    let extra = moments.split_off(3);
     let [H, M2, gradient_second_moment] = <[_; 3]>::try_from(moments).expect("three moments were asked for");
-    LayerMoments { H, M2, gradient_second_moment }
+    (LayerMoments { H, M2, gradient_second_moment }, extra)
+}
+
+/// The shape of moments over `samples` with the right factor `a_p a_pᵀ`.
+fn shape(samples: &LayerSamples, n_moments: usize) -> KroneckerShape {
+    KroneckerShape {
+        symmetry: Symmetry::Symmetric,
+        n_samples: samples.n_samples(),
+        n_moments,
+        d_out: samples.d_out(),
+        d_in: samples.d_in(),
+    }
 }
 
 /// `‖a_p‖²‖S_p‖_F`, an upper bound on `‖h_p‖` of every sample.
@@ -81,7 +123,9 @@ pub fn largest_curvature(net: &Network<f64>, samples: &LayerSamples) -> (f64, us
             break;
         }
         tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], &mut at);
-        let norm = PerSampleHessian::new(at.S.clone(), samples.activities.col_as_slice(p).to_vec()).norm();
+        let a = samples.activities.col_as_slice(p);
+        let (s, _) = active_eigen(at.S.as_ref());
+        let norm = s.iter().fold(0.0_f64, |m, s| m.max(s.abs())) * a.iter().map(|a| a * a).sum::<f64>();
         if norm > largest.0 {
             largest = (norm, p);
         }
@@ -100,17 +144,15 @@ pub fn largest_curvature(net: &Network<f64>, samples: &LayerSamples) -> (f64, us
 pub fn absolute_hessian(net: &Network<f64>, samples: &LayerSamples) -> Mat<f64> {
     let tail = Tail::new(net, samples.dense, samples.loss);
     let d_out = samples.d_out();
-    let shape = KroneckerShape { n_samples: samples.n_samples(), n_moments: 1, d_out, d_in: samples.d_in() };
     let mut moments = kronecker_moments(
-        shape,
+        shape(samples, 1),
         || tail.buffers(),
         |at, p, left, right| {
             tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
-            let eigen = at.S.self_adjoint_eigen(Side::Lower).expect("eigenpairs of a finite symmetric matrix");
-            let s = eigen.S().column_vector();
-            let scaled = Mat::from_fn(d_out, d_out, |o, m| eigen.U()[(o, m)] * s[m].abs());
+            let (s, t) = active_eigen(at.S.as_ref());
+            let scaled = Mat::from_fn(d_out, s.len(), |o, m| t[(o, m)] * s[m].abs());
             let mut absolute = Mat::zeros(d_out, d_out);
-            matmul(absolute.as_mut(), Accum::Replace, &scaled, eigen.U().transpose(), 1.0, Par::Seq);
+            matmul(absolute.as_mut(), Accum::Replace, &scaled, t.transpose(), 1.0, Par::Seq);
             vech(absolute.as_ref(), left);
             outer_product_vech(1.0, samples.activities.col_as_slice(p), right);
         },

@@ -1,6 +1,7 @@
 //! What a network's pass over the analysed samples leaves at one dense layer.
 
-use faer::{Mat, MatMut, MatRef};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use superlinear_nets::{Loss, Network, Samples, Tail, Workspace};
 
@@ -160,7 +161,9 @@ impl LayerSamples {
 
     /// `ḡ = (1/N) Σ_p δ_p ⊗ a_p`, row-major `vec`, length `P`.
     pub fn mean_gradient(&self) -> Vec<f64> {
-        let mean = &self.deltas * self.activities.transpose() * faer::Scale(1.0 / self.n_samples() as f64);
+        let mut mean = Mat::zeros(self.d_out(), self.d_in());
+        let scale = 1.0 / self.n_samples() as f64;
+        matmul(mean.as_mut(), Accum::Replace, &self.deltas, self.activities.transpose(), scale, Par::Seq);
         (0..self.d_out()).flat_map(|o| (0..self.d_in()).map(move |i| (o, i))).map(|index| mean[index]).collect()
     }
 }

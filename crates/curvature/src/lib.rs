@@ -29,10 +29,15 @@ mod layer_moments;
 mod layer_samples;
 mod per_sample_hessian;
 
-pub use kronecker_moment::{KroneckerShape, kronecker_moments, outer_product_vech, vech, vech_len};
-pub use layer_moments::{LayerMoments, absolute_hessian, largest_curvature, layer_moments};
+pub use kronecker_moment::{
+    KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,
+    vech_len,
+};
+pub use layer_moments::{
+    LayerMoments, SampleCurvature, absolute_hessian, largest_curvature, layer_moments, layer_moments_with,
+};
 pub use layer_samples::{LayerSamples, LayerSamplesError};
-pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
+pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian, active_eigen};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,10 @@
 //! The Hessian of one sample's loss in a dense layer's weight, in factored form (MATH \[1\], \[4\]).
 
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par, Side};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 
 /// `h_p = S_p ⊗ a_p a_pᵀ`, of order `P = d_out · d_in`, held as its two factors.
 ///
@@ -76,7 +79,8 @@ impl PerSampleHessian {
 
     /// `h² = (‖a‖² S²) ⊗ a aᵀ`.
     pub fn square(&self) -> Self {
-        let S = &self.S * &self.S * faer::Scale(dot(&self.a, &self.a));
+        let mut S = Mat::zeros(self.S.nrows(), self.S.ncols());
+        matmul(S.as_mut(), Accum::Replace, &self.S, &self.S, dot(&self.a, &self.a), Par::Seq);
         Self { S, a: self.a.clone() }
     }
 
@@ -94,7 +98,7 @@ impl PerSampleHessian {
     /// When `S` holds a number that is not finite.
     #[track_caller]
     pub fn norm(&self) -> f64 {
-        let s = self.S.self_adjoint_eigenvalues(Side::Lower).expect("eigenvalues of a finite symmetric matrix");
+        let (s, _) = active_eigen(self.S.as_ref());
         s.iter().fold(0.0, |largest: f64, s| largest.max(s.abs())) * dot(&self.a, &self.a)
     }
 
@@ -109,14 +113,13 @@ impl PerSampleHessian {
             return None;
         }
         let d_out = self.S.nrows();
-        let eigen = self.S.self_adjoint_eigen(Side::Lower).expect("eigenpairs of a finite symmetric matrix");
-        let s = eigen.S().column_vector();
+        let (s, t) = eigen(self.S.as_ref());
         let mut order: Vec<usize> = (0..d_out).collect();
         order.sort_by(|&m, &n| s[n].abs().total_cmp(&s[m].abs()));
         let norm = norm_squared.sqrt();
         Some(FactoredEigenpairs {
             kappa: order.iter().map(|&m| s[m] * norm_squared).collect(),
-            t: Mat::from_fn(d_out, d_out, |o, m| eigen.U()[(o, order[m])]),
+            t: Mat::from_fn(d_out, d_out, |o, m| t[(o, order[m])]),
             direction: self.a.iter().map(|a| a / norm).collect(),
         })
     }
@@ -132,6 +135,43 @@ impl FactoredEigenpairs {
         let t = self.t.col_as_slice(m);
         t.iter().flat_map(|t| self.direction.iter().map(move |a| t * a)).collect()
     }
+}
+
+/// Eigenvalues of a symmetric `S` with their eigenvectors as columns, those left out whose eigenvalue is zero because a
+/// row of `S` is.
+///
+/// Behind a ReLU every row of an inactive unit is exactly zero, and the eigenproblem shrinks to the active ones. The order
+/// is that of the values, ascending.
+///
+/// # Panics
+/// When `S` is not square or holds a number that is not finite.
+#[track_caller]
+pub fn active_eigen(S: MatRef<'_, f64>) -> (Vec<f64>, Mat<f64>) {
+    let d = S.nrows();
+    assert_eq!(d, S.ncols(), "S is square");
+    let active: Vec<usize> = (0..d).filter(|&j| S.col(j).iter().any(|&x| x != 0.0)).collect();
+    let compressed = Mat::from_fn(active.len(), active.len(), |i, j| S[(active[i], active[j])]);
+    let (values, compressed) = eigen(compressed.as_ref());
+    let mut vectors = Mat::zeros(d, active.len());
+    for m in 0..active.len() {
+        for (i, &o) in active.iter().enumerate() {
+            vectors[(o, m)] = compressed[(i, m)];
+        }
+    }
+    (values, vectors)
+}
+
+/// All eigenpairs of a small symmetric matrix, ascending, on the calling thread.
+fn eigen(S: MatRef<'_, f64>) -> (Vec<f64>, Mat<f64>) {
+    let d = S.nrows();
+    let mut values = Diag::zeros(d);
+    let mut vectors = Mat::zeros(d, d);
+    let params = Default::default();
+    let scratch = self_adjoint_evd_scratch::<f64>(d, ComputeEigenvectors::Yes, Par::Seq, params);
+    let mut memory = MemBuffer::new(scratch);
+    self_adjoint_evd(S, values.as_mut(), Some(vectors.as_mut()), Par::Seq, MemStack::new(&mut memory), params)
+        .expect("eigenpairs of a finite symmetric matrix");
+    (values.column_vector().iter().copied().collect(), vectors)
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {

@@ -1,0 +1,133 @@
+//! The commands as a user runs them.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn xtask(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).output().expect("the binary runs")
+}
+
+fn succeeds(args: &[&str]) -> String {
+    let output = xtask(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// The one line that a failing command says.
+fn fails(args: &[&str]) -> String {
+    let output = xtask(args);
+    assert!(!output.status.success(), "{args:?} should fail");
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+#[test]
+fn smoke_runs_from_images_to_report_and_exports() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("results é");
+    succeeds(&["reproduce", "--profile", "smoke", "--only", "power-law,bounds", "--out", text(&out), "--quiet"]);
+    let results = out.join("smoke");
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(results.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["schema"], 1);
+    assert_eq!(summary["profile"], "smoke");
+    let runs = summary["runs"].as_array().unwrap();
+    let ids: Vec<&str> = runs.iter().map(|run| run["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["mnist-mlp-ce-c10-s0", "mnist-mlp-mse-c10-s0"]);
+    for run in runs {
+        assert_eq!(run["layer"]["d_out"], 50);
+        assert!(run["train"]["final_train_acc"].as_f64().unwrap() > 0.9, "{run}");
+        for pair in ["emp", "awd"] {
+            let fit = &run["gamma"][pair];
+            let gamma = fit["slope"].as_f64().unwrap();
+            assert!((0.8..=2.0).contains(&gamma), "{pair} {gamma}");
+            let counted = fit["n_used"].as_u64().unwrap() + fit["n_dropped"].as_u64().unwrap();
+            assert_eq!(counted, fit["top"].as_u64().unwrap());
+        }
+    }
+    let figures = summary["figures"].as_array().unwrap();
+    assert_eq!(figures.len(), 2);
+    for file in figures.iter().flat_map(|figure| figure["files"].as_array().unwrap()) {
+        assert!(fs::metadata(results.join(file.as_str().unwrap())).unwrap().len() > 1_000);
+    }
+    let claims = summary["claims"].as_array().unwrap();
+    let verdicts = ["holds", "does not hold", "not tested"];
+    assert!(claims.len() == 8 && claims.iter().all(|claim| verdicts.contains(&claim["verdict"].as_str().unwrap())));
+    let page = fs::read_to_string(results.join("report.html")).unwrap();
+    assert!(page.contains("data:image/svg+xml;base64,") && !page.contains("{{"));
+    assert!(!page.contains("NaN"));
+
+    let to = folder.path().join("exported");
+    let id = ids[0];
+    succeeds(&["export", id, "--to", text(&to), "--out", text(&out)]);
+    for file in ["weights.safetensors", "data.npz", "moments.npz", "manifest.json"] {
+        assert!(to.join(file).is_file(), "{file}");
+    }
+    // Exporting again replaces its own folder, but nobody else's.
+    succeeds(&["export", id, "--to", text(&to), "--out", text(&results)]);
+    let foreign = folder.path().join("foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(foreign.join("thesis.tex"), "years").unwrap();
+    fails(&["export", id, "--to", text(&foreign), "--out", text(&out)]);
+    assert!(foreign.join("thesis.tex").is_file());
+    let error = fails(&["export", "mnist-mlp-ce-c10-s7", "--to", text(&to), "--out", text(&out)]);
+    assert!(error.contains("mnist-mlp-ce-c10-s7") && error.contains(id), "{error}");
+
+    // A damaged record is refused, by name.
+    let record = results.join("runs").join(format!("{id}.run"));
+    let mut bytes = fs::read(&record).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&record, bytes).unwrap();
+    let error = fails(&["export", id, "--to", text(&to), "--out", text(&out)]);
+    assert!(error.contains(&format!("{id}.run")), "{error}");
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_cost_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let plan = succeeds(&["reproduce", "--profile", "paper", "--dry-run", "--seeds", "3", "--out", text(&out)]);
+    assert_eq!(plan.lines().filter(|line| line.starts_with("mnist-mlp-")).count(), 18);
+    assert!(plan.contains("18 runs: about "), "{plan}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn bad_arguments_are_named() {
+    let error = fails(&["reproduce", "--profile", "huge"]);
+    assert!(error.contains("huge") && error.contains("smoke"), "{error}");
+    let error = fails(&["reproduce", "--only", "tabel1"]);
+    assert!(error.contains("tabel1") && error.contains("table1"), "{error}");
+    assert!(fails(&["reproduce", "--seeds", "0"]).contains("--seeds"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a file");
+    fs::write(&file, "").unwrap();
+    let error = fails(&["reproduce", "--profile", "smoke", "--out", text(&file)]);
+    assert!(error.contains("a file") && error.lines().count() == 1, "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_cleanly_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["reproduce", "--profile", "quick", "--out", text(&out)])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    let left: Vec<_> = fs::read_dir(out.join("quick")).map(|entries| entries.collect()).unwrap_or_default();
+    assert!(left.is_empty(), "{left:?}");
+}
