@@ -2,7 +2,8 @@
 //!
 //! The thresholds stand here, written before any result was looked at, and nowhere else.
 
-use crate::outputs::{Exponents, bounds, loss_name};
+use crate::fits::{self, Diagonal, Exponents};
+use crate::outputs::{bounds, loss_name};
 use crate::record::RunRecord;
 use anyhow::Result;
 use serde::Serialize;
@@ -16,6 +17,11 @@ const SECOND_MOMENT_R2: f64 = 0.95;
 const MSE_NEAR_ONE: f64 = 0.1;
 /// A prediction of γ is good within this.
 const PREDICTION: f64 = 0.1;
+
+/// An exponent has settled when it varies by no more than this over the last three checkpoints …
+const SETTLED: f64 = 0.05;
+/// … and an approximation when its ratio of norms is within this of 1.
+const APPROXIMATION: f64 = 0.05;
 
 /// How a claim fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,6 +83,7 @@ pub(crate) fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
                 "bounds" => gamma_bounds(&fits)?,
                 "ce-vs-mse" => ce_vs_mse(&fits),
                 "awd-predicts" => awd_predicts(&fits),
+                "near-minimum" => near_minimum(&fits)?,
                 _ => (Verdict::NotTested, "no output of these runs measures it yet".to_owned()),
             };
             Ok(Claim { id, statement, verdict, evidence })
@@ -138,7 +145,7 @@ fn gamma_bounds(fits: &Fits<'_>) -> Result<(Verdict, String)> {
         if !(1.0..=2.0).contains(&fit.emp.slope) {
             failing.push(format!("{} ({:.3} ± {:.3})", run.spec.id(), fit.emp.slope, fit.emp.se));
         }
-        let (outside, judged) = bounds::n_outside(&run.layer)?;
+        let (outside, judged) = bounds::n_outside(run.layer())?;
         n_outside += outside;
         n_directions += judged;
     }
@@ -185,10 +192,48 @@ fn awd_predicts(fits: &Fits<'_>) -> (Verdict, String) {
         }
     }
     let evidence = format!(
-        "|γ_AWD − γ_emp| {} over {} runs (asked: {PREDICTION} or less), γ_AWD from M₂{}",
+        "|γ_AWD − γ_emp| {} over {} runs (asked: {PREDICTION} or less), γ_AWD from C_AWD{}",
         range(fits.iter().map(|(_, fit)| (fit.awd.slope - fit.emp.slope).abs())),
         fits.len(),
         listed(&failing),
     );
     (verdict(fits.len(), &failing), evidence)
+}
+
+fn near_minimum(fits: &Fits<'_>) -> Result<(Verdict, String)> {
+    const LAST: usize = 3;
+    let mut failing = Vec::new();
+    let mut spreads = Vec::new();
+    let mut ratios = Vec::new();
+    let followed = fits.iter().map(|(run, _)| *run).filter(|run| run.layers.len() > LAST);
+    for run in followed {
+        let last = &run.layers[run.layers.len() - LAST..];
+        let slopes = last
+            .iter()
+            .map(|layer| Ok(fits::fit(&run.spec, layer, Diagonal::C, Diagonal::H)?.slope))
+            .collect::<Result<Vec<f64>>>()?;
+        let (low, high) = slopes.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &x| (l.min(x), h.max(x)));
+        let awd = &run.layer().awd;
+        let worst =
+            [awd.hh.norm / awd.total.norm, awd.hh_same.norm / awd.hh.norm, awd.hh_local.norm / awd.hh_same.norm]
+                .into_iter()
+                .fold(1.0, |worst: f64, ratio| if (ratio - 1.0).abs() > (worst - 1.0).abs() { ratio } else { worst });
+        spreads.push(high - low);
+        ratios.push(worst);
+        if high - low > SETTLED || (worst - 1.0).abs() > APPROXIMATION {
+            failing.push(format!("{} (γ varies by {:.3}, ratio {worst:.3})", run.spec.id(), high - low));
+        }
+    }
+    let n_runs = spreads.len();
+    if n_runs == 0 {
+        return Ok((Verdict::NotTested, format!("no run here has more than {LAST} checkpoints")));
+    }
+    let evidence = format!(
+        "γ_emp varies by {} over the last {LAST} checkpoints of {n_runs} runs (asked: {SETTLED} or less); the worst ratio of \
+         norms among C^hh to C_AWD, SD to C^hh and SD,WD to SD is {} at the end (asked: within {APPROXIMATION} of 1){}",
+        range(spreads.into_iter()),
+        range(ratios.into_iter()),
+        listed(&failing),
+    );
+    Ok((verdict(n_runs, &failing), evidence))
 }

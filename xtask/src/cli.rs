@@ -44,6 +44,12 @@ pub(crate) struct ReproduceArgs {
     /// Only these outputs, and only the runs that they need
     #[arg(long, value_enum, value_delimiter = ',', value_name = "IDS")]
     pub(crate) only: Vec<OutputId>,
+    /// Runs, by id, that outputs about single runs show [default: the first seed with ten classes, each loss]
+    #[arg(long, value_delimiter = ',', value_name = "RUN-IDS")]
+    pub(crate) runs: Vec<String>,
+    /// Epochs at which networks are analysed during training, where an output follows it [default: the profile's]
+    #[arg(long, value_delimiter = ',', value_name = "EPOCHS")]
+    pub(crate) checkpoints: Option<Vec<NonZeroUsize>>,
     /// Seeds of each setting [default: the profile's]
     #[arg(long, value_name = "N")]
     pub(crate) seeds: Option<NonZeroUsize>,

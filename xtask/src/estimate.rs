@@ -4,16 +4,16 @@ use crate::plan::RunSpec;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use std::time::Instant;
-use superlinear_curvature::KroneckerShape;
+use superlinear_curvature::{KroneckerShape, Symmetry};
 
 /// Share of the `f32` matrix-product speed that a training step of a small network reaches.
 const TRAINING_SHARE: f64 = 0.3;
 /// Share of the `f64` matrix-product speed that the moments reach.
-const MOMENTS_SHARE: f64 = 0.75;
+const MOMENTS_SHARE: f64 = 0.65;
 /// Operations of the eigendecomposition with its check and the diagonals, in units of `P³`, at full speed.
-const EIGEN_CUBES: f64 = 20.0;
+const EIGEN_CUBES: f64 = 30.0;
 /// Dense `P × P` matrices alive at once.
-const MATRICES: f64 = 10.0;
+const MATRICES: f64 = 15.0;
 
 /// Speeds of one core, in operations a second.
 #[derive(Clone, Copy)]
@@ -60,14 +60,21 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
     // Forward and both reverse products, without the gradient in the input.
     let first = architecture.dense_layers()[0].params.len() as f64;
     let training = (6.0 * n_params - 2.0 * first) * n_samples * spec.epochs as f64 / (TRAINING_SHARE * speed.single);
-    let shape = KroneckerShape { n_samples: spec.n_samples(), n_moments: 3, d_out: layer.d_out, d_in: layer.d_in };
+    let shape = KroneckerShape {
+        symmetry: Symmetry::Symmetric,
+        n_samples: spec.n_samples(),
+        n_moments: 8,
+        d_out: layer.d_out,
+        d_in: layer.d_in,
+    };
     let analysis = shape.flops() / (MOMENTS_SHARE * speed.double) + EIGEN_CUBES * P.powi(3) / speed.double;
+    let checkpoints = spec.checkpoints.iter().filter(|&&epoch| epoch < spec.epochs).count() as f64 + 1.0;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
     Cost {
-        seconds: training + analysis,
+        seconds: training + analysis * checkpoints,
         memory: MATRICES * 8.0 * P * P + activities,
-        // Weights, indices and three or four diagonals.
-        disk: 4.0 * n_params + 3.0 * n_samples + 4.0 * 8.0 * P,
+        // Weights and diagonals of every checkpoint, indices, and all directions of the last.
+        disk: checkpoints * (4.0 * n_params + 10.0 * 8.0 * spec.top as f64) + 3.0 * n_samples + 4.0 * 8.0 * P,
     }
 }
 

@@ -2,17 +2,20 @@
 
 use crate::interrupt::{self, Interrupted};
 use crate::plan::RunSpec;
-use crate::record::{Epoch, LayerRecord, TrainingRecord};
+use crate::record::{AwdRecord, Checkpoint, Epoch, LayerRecord, Term, TrainingRecord};
 use anyhow::{Context, Result, bail};
 use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::time::Instant;
-use superlinear_curvature::{LayerMoments, LayerSamples, absolute_hessian, largest_curvature, layer_moments};
+use superlinear_curvature::{LayerMoments, LayerSamples, absolute_hessian, largest_curvature};
 use superlinear_datasets::{Classes, Dataset, DrawPolicy, Normalisation, draw_test, draw_train};
 use superlinear_nets::{Loss, Network};
-use superlinear_noise::{Sampling, batch_factor, gradient_covariance};
+use superlinear_noise::{
+    AwdTerms, DualPerturbation, PartnerPolicy, Partners, Sampling, awd_moments, awd_terms, batch_factor,
+    choose_partners, dual_perturbation, gradient_covariance, isotropy, weight_variance,
+};
 use superlinear_spectra::{Eigh, diagonal_in_basis, eigh};
 use superlinear_training::{Ended, ImageSamples, evaluate, train};
 
@@ -23,6 +26,7 @@ enum Stream {
     TestDraw = 1,
     Weights = 2,
     Batches = 3,
+    Partners = 4,
 }
 
 fn generator(spec: &RunSpec, stream: Stream) -> ChaCha8Rng {
@@ -44,7 +48,11 @@ pub(crate) fn train_run(spec: &RunSpec, data: &Dataset, epoch_done: impl Fn(u64)
     let normalisation = Normalisation::of(spec.dataset);
     let samples = ImageSamples::drawn(&data.train, indices.clone(), normalisation);
     let net = Network::<f32>::init(spec.architecture(), &mut generator(spec, Stream::Weights));
-    let trained = train(net, &samples, &spec.sgd(), &mut generator(spec, Stream::Batches), |_| {
+    let mut checkpoints = Vec::new();
+    let trained = train(net, &samples, &spec.sgd(), &mut generator(spec, Stream::Batches), |end| {
+        if spec.checkpoints.contains(&end.record.epoch) {
+            checkpoints.push(Checkpoint { epoch: end.record.epoch, weights: end.net.params().to_vec() });
+        }
         epoch_done(spec.n_samples() as u64);
         if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
@@ -52,12 +60,16 @@ pub(crate) fn train_run(spec: &RunSpec, data: &Dataset, epoch_done: impl Fn(u64)
     if trained.ended == Ended::Interrupted {
         return Err(Interrupted.into());
     }
+    let epoch = trained.history.len();
+    if checkpoints.last().is_none_or(|last| last.epoch != epoch) {
+        checkpoints.push(Checkpoint { epoch, weights: trained.net.params().to_vec() });
+    }
     let test = draw_test(&data.test, &classes, spec.n_test, &mut generator(spec, Stream::TestDraw));
     let test = ImageSamples::drawn(&data.test, test, normalisation);
     let (test_loss, test_accuracy) = evaluate(&trained.net, &test, spec.loss);
     Ok(TrainingRecord {
         indices,
-        weights: trained.net.params().to_vec(),
+        checkpoints,
         history: trained.history.iter().map(|e| Epoch { loss: e.loss, accuracy: e.accuracy }).collect(),
         test_accuracy,
         test_loss,
@@ -79,56 +91,106 @@ pub(crate) struct LayerMatrices {
     pub(crate) Sigma: Mat<f64>,
     /// Eigenpairs of `H`.
     pub(crate) eigen: Eigh,
-    /// Seconds for `H`, `M₂` and `Σ`.
+    /// Every sample's partner.
+    pub(crate) partners: Partners,
+    /// The duals of the matched activity shifts.
+    pub(crate) dual: DualPerturbation,
+    /// The duality's terms.
+    pub(crate) awd: AwdTerms,
+    /// Seconds for all moments.
     moments_s: f64,
     /// Seconds for the eigenpairs.
     eigh_s: f64,
 }
 
-/// Rebuilds the matrices of a trained run's target layer, over its training images.
+/// Rebuilds the matrices of a run's target layer at one checkpoint, over its training images.
 ///
 /// # Errors
-/// When the weights do not fit, a number is not finite, or an eigendecomposition fails its check.
-pub(crate) fn layer_matrices(spec: &RunSpec, training: &TrainingRecord, data: &Dataset) -> Result<LayerMatrices> {
-    if let Some(&index) = training.indices.iter().find(|&&i| i >= data.train.len()) {
-        bail!("{}: training image {index} of a data set of {}", spec.id(), data.train.len());
+/// When the weights do not fit, a class has a single image, a number is not finite, or an eigendecomposition fails its
+/// check.
+pub(crate) fn layer_matrices(
+    spec: &RunSpec,
+    indices: &[usize],
+    checkpoint: &Checkpoint,
+    data: &Dataset,
+) -> Result<LayerMatrices> {
+    let context = |what: &str| format!("{}, epoch {}: {what}", spec.id(), checkpoint.epoch);
+    if let Some(&index) = indices.iter().find(|&&i| i >= data.train.len()) {
+        bail!("{}", context(&format!("training image {index} of a data set of {}", data.train.len())));
     }
-    let samples = ImageSamples::drawn(&data.train, training.indices.clone(), Normalisation::of(spec.dataset));
-    let net = Network::<f32>::new(spec.architecture(), training.weights.clone())
-        .with_context(|| format!("{}: weights", spec.id()))?
+    let images = ImageSamples::drawn(&data.train, indices.to_vec(), Normalisation::of(spec.dataset));
+    let net = Network::<f32>::new(spec.architecture(), checkpoint.weights.clone())
+        .with_context(|| context("weights"))?
         .cast::<f64>();
     let start = Instant::now();
-    let samples = LayerSamples::collect(&net, spec.target_dense(), spec.loss, &samples)
-        .with_context(|| format!("{}: layer {}", spec.id(), spec.target_dense() + 1))?;
-    let LayerMoments { H, M2, gradient_second_moment } = layer_moments(&net, &samples);
+    let samples = LayerSamples::collect(&net, spec.target_dense(), spec.loss, &images)
+        .with_context(|| context(&format!("layer {}", spec.target_dense() + 1)))?;
+    let partners = choose_partners(&samples, PartnerPolicy::PAPER, &mut generator(spec, Stream::Partners))
+        .with_context(|| context("partners"))?;
+    let dual = dual_perturbation(&net, &samples, &partners);
+    let (LayerMoments { H, M2, gradient_second_moment }, awd) = awd_moments(&net, &samples, &dual);
     let Sigma = gradient_covariance(gradient_second_moment, &samples);
+    let awd = awd_terms(awd, spec.batch, samples.n_samples())?;
     let moments_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let eigen = eigh(H.as_ref()).with_context(|| format!("{}: eigendecomposition of H", spec.id()))?;
+    let eigen = eigh(H.as_ref()).with_context(|| context("eigendecomposition of H"))?;
     let eigh_s = start.elapsed().as_secs_f64();
-    Ok(LayerMatrices { samples, net, H, M2, Sigma, eigen, moments_s, eigh_s })
+    Ok(LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s })
 }
 
-/// Analyses a trained run's target layer.
+/// Analyses a run's target layer at one checkpoint.
 ///
 /// # Errors
 /// As [`layer_matrices`].
-pub(crate) fn analyse_run(spec: &RunSpec, training: &TrainingRecord, data: &Dataset) -> Result<LayerRecord> {
-    let matrices = layer_matrices(spec, training, data)?;
-    let LayerMatrices { samples, net, M2, Sigma, eigen, moments_s, eigh_s, .. } = matrices;
-    let V = eigen.vectors.as_ref();
+pub(crate) fn analyse(
+    spec: &RunSpec,
+    training: &TrainingRecord,
+    checkpoint: &Checkpoint,
+    data: &Dataset,
+) -> Result<LayerRecord> {
+    let matrices = layer_matrices(spec, &training.indices, checkpoint, data)?;
+    let LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s } = matrices;
+    drop(H);
+    let is_final = checkpoint.epoch == training.history.len();
+    let P = samples.n_params();
+    let V_top = eigen.vectors.as_ref().subcols(0, spec.top.min(P));
+    // The bounds look at every direction, and only of the trained network.
+    let V = if is_final { eigen.vectors.as_ref() } else { V_top };
     let factor = batch_factor(spec.batch, samples.n_samples(), Sampling::WithReplacement)?;
     let c = diagonal_in_basis(Sigma.as_ref(), V).into_iter().map(|sigma| factor * sigma).collect();
     let m2 = diagonal_in_basis(M2.as_ref(), V);
     let abs_h = match spec.loss {
-        // Behind a piecewise-linear tail these have PSD per-sample Hessians, so E|h| = H.
-        Loss::CrossEntropy | Loss::LinearMse => None,
-        Loss::SoftmaxMse => Some(diagonal_in_basis(absolute_hessian(&net, &samples).as_ref(), V)),
+        Loss::SoftmaxMse if is_final => Some(diagonal_in_basis(absolute_hessian(&net, &samples).as_ref(), V)),
+        // Behind a piecewise-linear tail the others have PSD per-sample Hessians, so E|h| = H.
+        _ => None,
     };
     let (kappa_max, _) = largest_curvature(&net, &samples);
+    let isotropy = isotropy(&net, &samples, &dual);
+    let term = |matrix: &Mat<f64>| Term {
+        norm: matrix.norm_l2(),
+        trace: (0..P).map(|i| matrix[(i, i)]).sum(),
+        diagonal: diagonal_in_basis(matrix.as_ref(), V_top),
+    };
+    let awd = AwdRecord {
+        total: term(&awd.total()),
+        hh: term(&awd.hh),
+        hg: term(&awd.hg),
+        gg: term(&awd.gg),
+        hh_same: term(&awd.hh_same),
+        hh_local: term(&awd.hh_local),
+        weight_variance: weight_variance(&awd.hh_same, &M2, spec.batch),
+        anisotropy: isotropy.anisotropy,
+        variance_by_rank: isotropy.variance_by_rank,
+        n_duplicates: partners.n_duplicates,
+        n_zero_activities: partners.n_zero_activities,
+    };
+    let mut h = eigen.values;
+    h.truncate(V.ncols());
     Ok(LayerRecord {
+        epoch: checkpoint.epoch,
         d_out: samples.d_out(),
         d_in: samples.d_in(),
+        h,
         c,
         m2,
         abs_h,
@@ -136,7 +198,7 @@ pub(crate) fn analyse_run(spec: &RunSpec, training: &TrainingRecord, data: &Data
         noise_floor: eigen.noise_floor,
         residual: eigen.residual,
         orthogonality: eigen.orthogonality,
-        h: eigen.values,
+        awd,
         moments_s,
         eigh_s,
     })

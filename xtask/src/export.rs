@@ -29,9 +29,10 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let run: RunRecord = record::read(&path)?;
     let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
     let (data, source) = load_dataset(run.spec.dataset, run.spec.n_per_class, args.data_dir.as_deref())?;
-    let matrices = layer_matrices(&run.spec, &run.training, &data)?;
+    let Some(trained) = run.training.checkpoints.last() else { bail!("{}: holds no weights", path.display()) };
+    let matrices = layer_matrices(&run.spec, &run.training.indices, trained, &data)?;
 
-    write_weights(&staged.path().join("weights.safetensors"), &run, &matrices)?;
+    write_weights(&staged.path().join("weights.safetensors"), &run.spec.id(), &trained.weights, &matrices)?;
     let normalisation = Normalisation::of(run.spec.dataset);
     let images = data.train.shape().len();
     let mut x = vec![0.0_f32; images * run.training.indices.len()];
@@ -44,9 +45,14 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let arrays = [("x", ArrayView::new(&shape, &x)?), ("y", ArrayView::new(&shape[..1], &y)?)];
     npz::write(&staged.path().join("data.npz"), &arrays, Compression::Deflated)?;
     write_moments(&staged.path().join("moments.npz"), &run, &matrices)?;
+    write_awd(&staged.path().join("awd.npz"), &matrices)?;
     json::write(&staged.path().join(MANIFEST), &manifest(&run, &source))?;
     staged.publish()?;
-    writeln!(std::io::stdout(), "{}: weights.safetensors, data.npz, moments.npz, {MANIFEST}", args.to.display())?;
+    writeln!(
+        std::io::stdout(),
+        "{}: weights.safetensors, data.npz, moments.npz, awd.npz, {MANIFEST}",
+        args.to.display()
+    )?;
     Ok(())
 }
 
@@ -81,15 +87,15 @@ fn run_ids(folder: &Path) -> Vec<String> {
 }
 
 /// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` layers called `fc1`, `fc2`, ….
-fn write_weights(path: &Path, run: &RunRecord, matrices: &LayerMatrices) -> Result<()> {
+fn write_weights(path: &Path, id: &str, weights: &[f32], matrices: &LayerMatrices) -> Result<()> {
     let layers = matrices.net.architecture().dense_layers();
     let names: Vec<String> = (1..=layers.len()).map(|l| format!("fc{l}.weight")).collect();
     let shapes: Vec<[usize; 2]> = layers.iter().map(|layer| [layer.d_out, layer.d_in]).collect();
     let mut tensors = Vec::new();
     for ((name, shape), layer) in names.iter().zip(&shapes).zip(layers) {
-        tensors.push((name.as_str(), ArrayView::new(shape, &run.training.weights[layer.params.clone()])?));
+        tensors.push((name.as_str(), ArrayView::new(shape, &weights[layer.params.clone()])?));
     }
-    let metadata = BTreeMap::from([("run".to_owned(), run.spec.id())]);
+    let metadata = BTreeMap::from([("run".to_owned(), id.to_owned())]);
     Ok(safetensors::write(path, &tensors, &metadata)?)
 }
 
@@ -108,6 +114,34 @@ fn write_moments(path: &Path, run: &RunRecord, matrices: &LayerMatrices) -> Resu
     ];
     let shape = [P, P];
     let mut arrays = vec![("eigenvalues", ArrayView::new(&shape[..1], &eigen.values)?)];
+    for (name, values) in &named {
+        arrays.push((name, ArrayView::new(&shape, values)?));
+    }
+    Ok(npz::write(path, &arrays, Compression::Stored)?)
+}
+
+/// `partners` (indices into `x` of `data.npz`), `delta_a` and every term of the duality in the parameter basis.
+fn write_awd(path: &Path, matrices: &LayerMatrices) -> Result<()> {
+    let LayerMatrices { samples, partners, dual, awd, .. } = matrices;
+    let partners: Vec<i64> = partners.of.iter().map(|&q| q as i64).collect();
+    let shifts = row_major(dual.shifts.transpose());
+    let total = awd.total();
+    let named = [
+        ("C_AWD", row_major(total.as_ref())),
+        ("C_hh", row_major(awd.hh.as_ref())),
+        ("C_hg", row_major(awd.hg.as_ref())),
+        ("C_gg", row_major(awd.gg.as_ref())),
+        ("C_hh_SD", row_major(awd.hh_same.as_ref())),
+        ("C_hg_SD", row_major(awd.hg_same.as_ref())),
+        ("C_gg_SD", row_major(awd.gg_same.as_ref())),
+        ("C_hh_SD_WD", row_major(awd.hh_local.as_ref())),
+    ];
+    let of_samples = [samples.n_samples(), samples.d_in()];
+    let shape = [samples.n_params(), samples.n_params()];
+    let mut arrays = vec![
+        ("partners", ArrayView::new(&of_samples[..1], &partners)?),
+        ("delta_a", ArrayView::new(&of_samples, &shifts)?),
+    ];
     for (name, values) in &named {
         arrays.push((name, ArrayView::new(&shape, values)?));
     }
@@ -153,6 +187,11 @@ fn manifest(run: &RunRecord, source: &str) -> serde_json::Value {
             "M2": "mean over samples of the squared Hessian",
             "Sigma": "mean over samples of g g^T minus the product of means (divided by N)",
             "C": "Sigma / batch: mini-batches drawn with replacement",
+            "delta_a": "activity of the matched partner minus the sample's own, [N, d_in]",
+            "C_hh, C_hg, C_gg": "halves of expectations over random batches of distinct samples, closed form; C_AWD is their sum",
+            "C_hh_SD, C_hg_SD, C_gg_SD": "same-sample parts: means over samples divided by 2 * batch",
+            "C_hh_SD_WD": "C_hh_SD with the perturbation covariance diagonal in each sample's own eigenbasis",
+            "partners": "nearest of 20 anchors of the sample's class, redrawn for every 64 samples; ChaCha8 stream 4",
             "eigenvectors": "columns, by descending eigenvalue of H",
             "loss": "per sample; squared errors are means over the 10 outputs",
         },

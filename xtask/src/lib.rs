@@ -11,6 +11,7 @@ mod data;
 mod estimate;
 mod experiment;
 mod export;
+mod fits;
 mod interrupt;
 mod outputs;
 mod plan;

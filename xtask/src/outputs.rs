@@ -1,15 +1,18 @@
 //! The outputs of the paper, by id: each turns finished runs into figures and tables.
 
 pub(crate) mod bounds;
+mod centred;
+mod decomposition;
+mod pair_grid;
 mod power_law;
 mod table1;
 mod training;
+mod trajectory;
 
 use crate::plan::RunSpec;
-use crate::record::{LayerRecord, RunRecord};
-use anyhow::{Context, Result};
+use crate::record::RunRecord;
+use anyhow::Result;
 use superlinear_nets::Loss;
-use superlinear_stats::{FitConfig, PowerLawFit, Robust, loglog};
 
 /// An output that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -18,6 +21,12 @@ pub(crate) enum OutputId {
     Table1,
     /// Log–log scatter of C and M₂ on H, with fits
     PowerLaw,
+    /// Terms of the activity–weight duality over training and by direction
+    Decomposition,
+    /// Exponents and norms over training, CE beside MSE
+    Trajectory,
+    /// Twelve scatters of one matrix's diagonal on another's
+    PairGrid,
     /// The wedge H² ≤ M₂ ≤ κ_max H and the pointwise exponents
     Bounds,
     /// Loss and accuracy curves of every run
@@ -26,25 +35,43 @@ pub(crate) enum OutputId {
 
 impl OutputId {
     /// All of them, in the order of the report.
-    pub(crate) const ALL: &'static [Self] = &[Self::Table1, Self::PowerLaw, Self::Bounds, Self::Training];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Table1,
+        Self::PowerLaw,
+        Self::Decomposition,
+        Self::Trajectory,
+        Self::PairGrid,
+        Self::Bounds,
+        Self::Training,
+    ];
 
     /// Whether the output is drawn from this run.
-    pub(crate) fn needs(self, run: &RunSpec) -> bool {
+    pub(crate) fn needs(self, run: &RunSpec, featured: &Featured) -> bool {
         match self {
             Self::Table1 | Self::Training => true,
-            Self::PowerLaw | Self::Bounds => run.n_classes == 10 && run.seed == 0,
+            Self::PowerLaw | Self::Decomposition | Self::Trajectory | Self::PairGrid | Self::Bounds => {
+                featured.includes(run)
+            }
         }
+    }
+
+    /// Whether the output follows this run over training.
+    pub(crate) fn follows(self, run: &RunSpec, featured: &Featured) -> bool {
+        matches!(self, Self::Decomposition | Self::Trajectory) && self.needs(run, featured)
     }
 
     /// Draws the output from the runs that it needs.
     ///
     /// # Errors
     /// When a fit is not possible.
-    pub(crate) fn draw(self, runs: &[RunRecord]) -> Result<Drawn> {
-        let runs: Vec<&RunRecord> = runs.iter().filter(|run| self.needs(&run.spec)).collect();
+    pub(crate) fn draw(self, runs: &[RunRecord], featured: &Featured) -> Result<Drawn> {
+        let runs: Vec<&RunRecord> = runs.iter().filter(|run| self.needs(&run.spec, featured)).collect();
         match self {
             Self::Table1 => table1::draw(&runs),
             Self::PowerLaw => power_law::draw(&runs),
+            Self::Decomposition => Ok(decomposition::draw(&runs)),
+            Self::Trajectory => trajectory::draw(&runs),
+            Self::PairGrid => pair_grid::draw(&runs),
             Self::Bounds => bounds::draw(&runs),
             Self::Training => Ok(training::draw(&runs)),
         }
@@ -56,9 +83,30 @@ impl std::fmt::Display for OutputId {
         f.write_str(match self {
             Self::Table1 => "table1",
             Self::PowerLaw => "power-law",
+            Self::Decomposition => "decomposition",
+            Self::Trajectory => "trajectory",
+            Self::PairGrid => "pair-grid",
             Self::Bounds => "bounds",
             Self::Training => "training",
         })
+    }
+}
+
+/// The runs that outputs about single runs show.
+#[derive(Clone, Debug)]
+pub(crate) enum Featured {
+    /// The first seed with ten classes, each loss.
+    Usual,
+    /// These, by id.
+    Runs(Vec<String>),
+}
+
+impl Featured {
+    fn includes(&self, run: &RunSpec) -> bool {
+        match self {
+            Self::Usual => run.n_classes == 10 && run.seed == 0,
+            Self::Runs(ids) => ids.contains(&run.id()),
+        }
     }
 }
 
@@ -92,45 +140,6 @@ pub(crate) struct Table {
     pub(crate) header: Vec<&'static str>,
     /// Cells.
     pub(crate) rows: Vec<Vec<String>>,
-}
-
-/// The exponent of `y_ii ∝ x_ii^γ` over a layer's top `𝒩` directions, rounding left out.
-pub(crate) fn fit_top(run: &RunRecord, x: &[f64], y: &[f64], what: &str) -> Result<PowerLawFit> {
-    loglog::fit_with(x, y, &fit_config(run)).with_context(|| format!("{}: fit of {what}", run.spec.id()))
-}
-
-/// How the fits of this run are made.
-pub(crate) fn fit_config(run: &RunRecord) -> FitConfig {
-    FitConfig { top: run.spec.top, noise_floor: Some(run.layer.noise_floor), robust: Robust::default() }
-}
-
-/// The three exponents that everything is about.
-pub(crate) struct Exponents {
-    /// `C_ii` on `H_ii`.
-    pub(crate) emp: PowerLawFit,
-    /// `(M₂)_ii` on `H_ii`: what the duality predicts for `C`, MATH \[12\].
-    pub(crate) awd: PowerLawFit,
-    /// `C_ii` on `(M₂)_ii`.
-    pub(crate) c_on_m2: PowerLawFit,
-}
-
-impl Exponents {
-    /// Fits all three.
-    ///
-    /// # Errors
-    /// When fewer than three directions can be used.
-    pub(crate) fn of(run: &RunRecord) -> Result<Self> {
-        let LayerRecord { h, c, m2, .. } = &run.layer;
-        Ok(Self {
-            emp: fit_top(run, h, c, "C on H")?,
-            awd: fit_top(run, h, m2, "M₂ on H")?,
-            c_on_m2: {
-                // The window is that of the directions, by eigenvalue; the floor is one of H, not of M₂.
-                let config = FitConfig { noise_floor: None, ..fit_config(run) };
-                loglog::fit_with(m2, c, &config).with_context(|| format!("{}: fit of C on M₂", run.spec.id()))?
-            },
-        })
-    }
 }
 
 /// A loss as figures and tables write it.

@@ -1,6 +1,7 @@
 //! Which runs the paper makes, and at which scale.
 
-use crate::outputs::OutputId;
+use crate::outputs::{Featured, OutputId};
+use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use superlinear_datasets::DatasetName;
 use superlinear_nets::{Activation, Architecture, Loss};
@@ -66,6 +67,8 @@ pub(crate) struct RunSpec {
     pub(crate) epochs: usize,
     /// The paper's `𝒩`: directions that a fit looks at.
     pub(crate) top: usize,
+    /// Epochs after which the layer is analysed, besides the last.
+    pub(crate) checkpoints: Vec<usize>,
     /// Seeds the draw of the images, the initial weights and the order of batches, by separate streams.
     pub(crate) seed: u64,
 }
@@ -106,8 +109,52 @@ impl RunSpec {
     }
 }
 
-/// The runs of a profile that the outputs need; every setting with seeds `0..n_seeds`.
-pub(crate) fn runs(profile: Profile, outputs: &[OutputId], n_seeds: Option<usize>) -> Vec<RunSpec> {
+/// Epochs at which the paper looks at a network.
+const PAPER_CHECKPOINTS: [usize; 8] = [1, 10, 30, 50, 70, 80, 90, 100];
+
+/// What is asked of a profile.
+#[derive(Clone, Debug)]
+pub(crate) struct Request<'a> {
+    /// Scale.
+    pub(crate) profile: Profile,
+    /// Outputs to draw.
+    pub(crate) outputs: &'a [OutputId],
+    /// Runs that outputs about single runs show.
+    pub(crate) featured: &'a Featured,
+    /// Seeds of each setting, `0..n_seeds`; the profile's own number if `None`.
+    pub(crate) n_seeds: Option<usize>,
+    /// Epochs at which runs that an output follows are analysed; the profile's own if `None`.
+    pub(crate) checkpoints: Option<&'a [usize]>,
+}
+
+/// The runs that a request needs.
+///
+/// # Errors
+/// When a featured run is none of the profile's.
+pub(crate) fn runs(request: &Request<'_>) -> Result<Vec<RunSpec>> {
+    let all = all_runs(request.profile, request.n_seeds);
+    if let Featured::Runs(ids) = request.featured
+        && let Some(unknown) = ids.iter().find(|id| !all.iter().any(|run| run.id() == **id))
+    {
+        let known: Vec<String> = all.iter().map(RunSpec::id).collect();
+        bail!("no run {unknown:?} in profile {}; known: {}", request.profile, known.join(", "));
+    }
+    let checkpoints = request.checkpoints.unwrap_or(match request.profile {
+        Profile::Smoke => &[1, 20],
+        Profile::Quick | Profile::Paper => &PAPER_CHECKPOINTS,
+    });
+    let needed = all.into_iter().filter(|run| request.outputs.iter().any(|output| output.needs(run, request.featured)));
+    let with_checkpoints = needed.map(|mut run| {
+        if request.outputs.iter().any(|output| output.follows(&run, request.featured)) {
+            run.checkpoints = checkpoints.to_vec();
+        }
+        run
+    });
+    Ok(with_checkpoints.collect())
+}
+
+/// Every run of a profile, without checkpoints.
+fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
     let n_seeds = n_seeds.unwrap_or(match profile {
         Profile::Smoke => 1,
         Profile::Quick => 2,
@@ -121,7 +168,7 @@ pub(crate) fn runs(profile: Profile, outputs: &[OutputId], n_seeds: Option<usize
     for seed in 0..n_seeds as u64 {
         for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
             for (n_classes, top) in [(3, 300), (6, 1_000), (10, 1_000)] {
-                let run = RunSpec {
+                runs.push(RunSpec {
                     dataset: DatasetName::Mnist,
                     model: Model::Mlp,
                     loss,
@@ -131,11 +178,9 @@ pub(crate) fn runs(profile: Profile, outputs: &[OutputId], n_seeds: Option<usize
                     batch: 50,
                     epochs,
                     top,
+                    checkpoints: Vec::new(),
                     seed,
-                };
-                if outputs.iter().any(|output| output.needs(&run)) {
-                    runs.push(run);
-                }
+                });
             }
         }
     }
@@ -165,21 +210,34 @@ mod as_text {
 mod tests {
     use super::*;
 
+    fn request<'a>(profile: Profile, outputs: &'a [OutputId], featured: &'a Featured) -> Request<'a> {
+        Request { profile, outputs, featured, n_seeds: None, checkpoints: None }
+    }
+
     #[test]
     fn ids_are_unique_and_only_needed_runs_are_planned() {
-        let all = runs(Profile::Paper, OutputId::ALL, None);
+        let all = runs(&request(Profile::Paper, OutputId::ALL, &Featured::Usual)).unwrap();
         let mut ids: Vec<String> = all.iter().map(RunSpec::id).collect();
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), all.len());
-        assert_eq!(all.len(), 24);
-        let few = runs(Profile::Quick, &[OutputId::PowerLaw], Some(1));
+        assert_eq!((ids.len(), all.len()), (24, 24));
+        let few = runs(&request(Profile::Quick, &[OutputId::PowerLaw], &Featured::Usual)).unwrap();
         assert_eq!(few.len(), 2, "one network a loss: {few:?}");
     }
 
     #[test]
+    fn featured_runs_are_followed_and_unknown_ones_named() {
+        let featured = Featured::Runs(vec!["mnist-mlp-ce-c3-s1".to_owned()]);
+        let one = runs(&request(Profile::Quick, &[OutputId::Trajectory], &featured)).unwrap();
+        assert_eq!((one.len(), one[0].checkpoints.as_slice()), (1, &PAPER_CHECKPOINTS[..]));
+        let unknown = Featured::Runs(vec!["mnist-mlp-ce-c4-s0".to_owned()]);
+        let error = runs(&request(Profile::Quick, OutputId::ALL, &unknown)).unwrap_err().to_string();
+        assert!(error.contains("mnist-mlp-ce-c4-s0") && error.contains("mnist-mlp-mse-c10-s1"), "{error}");
+    }
+
+    #[test]
     fn specs_survive_serialisation() {
-        let run = &runs(Profile::Smoke, OutputId::ALL, None)[0];
+        let run = &runs(&request(Profile::Smoke, OutputId::ALL, &Featured::Usual)).unwrap()[0];
         let text = serde_json::to_string(run).unwrap();
         assert_eq!(&serde_json::from_str::<RunSpec>(&text).unwrap(), run);
     }

@@ -11,8 +11,16 @@ pub(crate) struct RunRecord {
     pub(crate) spec: RunSpec,
     /// Its training.
     pub(crate) training: TrainingRecord,
-    /// Its analysed layer.
-    pub(crate) layer: LayerRecord,
+    /// Its analysed layer at every checkpoint, by epoch; the last one is that of the trained network, and there always is
+    /// one.
+    pub(crate) layers: Vec<LayerRecord>,
+}
+
+impl RunRecord {
+    /// The analysed layer of the trained network.
+    pub(crate) fn layer(&self) -> &LayerRecord {
+        self.layers.last().expect("a record holds at least the trained network's layer")
+    }
 }
 
 /// A trained network.
@@ -20,8 +28,8 @@ pub(crate) struct RunRecord {
 pub(crate) struct TrainingRecord {
     /// The drawn training images, as positions in the data set's training split.
     pub(crate) indices: Vec<usize>,
-    /// All parameters after training.
-    pub(crate) weights: Vec<f32>,
+    /// All parameters at every checkpoint, by epoch; the last one is the trained network.
+    pub(crate) checkpoints: Vec<Checkpoint>,
     /// One entry an epoch.
     pub(crate) history: Vec<Epoch>,
     /// Share of test images classified right.
@@ -30,6 +38,15 @@ pub(crate) struct TrainingRecord {
     pub(crate) test_loss: f64,
     /// Seconds.
     pub(crate) wall_s: f64,
+}
+
+/// A network during training.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// Epochs done.
+    pub(crate) epoch: usize,
+    /// All parameters.
+    pub(crate) weights: Vec<f32>,
 }
 
 /// One epoch's running means.
@@ -42,8 +59,12 @@ pub(crate) struct Epoch {
 }
 
 /// The analysed layer in the eigenbasis of its `H`, directions by descending eigenvalue.
+///
+/// Diagonals are of all `P` directions for the trained network, of the top `𝒩` for earlier checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LayerRecord {
+    /// Epochs done.
+    pub(crate) epoch: usize,
     /// Rows of the weight.
     pub(crate) d_out: usize,
     /// Columns of the weight.
@@ -64,10 +85,50 @@ pub(crate) struct LayerRecord {
     pub(crate) residual: f64,
     /// `‖VᵀV − I‖`.
     pub(crate) orthogonality: f64,
-    /// Seconds for `H`, `M₂` and `Σ`.
+    /// The activity–weight duality.
+    pub(crate) awd: AwdRecord,
+    /// Seconds for `H`, `M₂`, `Σ` and the duality's moments.
     pub(crate) moments_s: f64,
     /// Seconds for the eigendecomposition with its check.
     pub(crate) eigh_s: f64,
+}
+
+/// The activity–weight duality at one layer, over its top `𝒩` directions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AwdRecord {
+    /// `C_AWD = C^hh + C^hg + C^gg`.
+    pub(crate) total: Term,
+    /// `C^hh`.
+    pub(crate) hh: Term,
+    /// `C^hg`.
+    pub(crate) hg: Term,
+    /// `C^gg`.
+    pub(crate) gg: Term,
+    /// Same-sample part of `C^hh`.
+    pub(crate) hh_same: Term,
+    /// `C^hh` of the same sample with the locally diagonal perturbation covariance.
+    pub(crate) hh_local: Term,
+    /// `σ_w²`.
+    pub(crate) weight_variance: f64,
+    /// Coefficient of variation of `E[(u_m·Δw)²]` over ranks.
+    pub(crate) anisotropy: f64,
+    /// `E[(u_m·Δw)²]` by rank.
+    pub(crate) variance_by_rank: Vec<f64>,
+    /// Samples whose partner has the same activity.
+    pub(crate) n_duplicates: usize,
+    /// Samples without activity.
+    pub(crate) n_zero_activities: usize,
+}
+
+/// One matrix of the duality.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Term {
+    /// Frobenius norm.
+    pub(crate) norm: f64,
+    /// Trace.
+    pub(crate) trace: f64,
+    /// `v_iᵀ · v_i`.
+    pub(crate) diagonal: Vec<f64>,
 }
 
 impl Record for RunRecord {

@@ -2,12 +2,12 @@
 
 use crate::cli::ReproduceArgs;
 use crate::estimate::{self, Cost, Speed, human_bytes, human_time};
-use crate::experiment::{analyse_run, train_run};
-use crate::outputs::{CaptionedFigure, Drawn, OutputId};
-use crate::plan::{self, RunSpec};
+use crate::experiment::{analyse, train_run};
+use crate::outputs::{CaptionedFigure, Drawn, Featured, OutputId};
+use crate::plan::{self, Request, RunSpec};
 use crate::progress::Voice;
 use crate::provenance::Provenance;
-use crate::record::{RunRecord, TrainingRecord};
+use crate::record::{Checkpoint, RunRecord, TrainingRecord};
 use crate::summary::{DataSummary, FigureSummary, RunSummary, Summary, TableSummary};
 use crate::{claims, interrupt, report, schedule};
 use anyhow::{Context, Result, bail};
@@ -28,7 +28,16 @@ pub(crate) const SUMMARY: &str = "summary.json";
 /// When the data are missing, the results cannot be written, a number is not finite, or the user interrupts.
 pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
     let outputs = if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() };
-    let specs = plan::runs(args.profile, &outputs, args.seeds.map(usize::from));
+    let checkpoints: Option<Vec<usize>> =
+        args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect());
+    let featured = if args.runs.is_empty() { Featured::Usual } else { Featured::Runs(args.runs.clone()) };
+    let specs = plan::runs(&Request {
+        profile: args.profile,
+        outputs: &outputs,
+        featured: &featured,
+        n_seeds: args.seeds.map(usize::from),
+        checkpoints: checkpoints.as_deref(),
+    })?;
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     if args.dry_run {
         return dry_run(&specs, threads);
@@ -42,7 +51,7 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
     let data = load_data(&specs, args.data_dir.as_deref())?;
     let trained = train_all(&specs, &data, threads, voice)?;
     let runs = analyse_all(&specs, trained, &data, threads, voice)?;
-    let drawn = draw_all(&outputs, &runs, voice)?;
+    let drawn = draw_all(&outputs, &runs, &featured, voice)?;
     let files = Files::render(drawn)?;
     let summary = Summary {
         schema: 1,
@@ -136,7 +145,7 @@ fn train_all(specs: &[RunSpec], data: &[Loaded], threads: usize, voice: Voice) -
     Ok(trained)
 }
 
-/// Analyses all runs.
+/// Analyses all runs at all their checkpoints.
 fn analyse_all(
     specs: &[RunSpec],
     trained: Vec<TrainingRecord>,
@@ -144,32 +153,45 @@ fn analyse_all(
     threads: usize,
     voice: Voice,
 ) -> Result<Vec<RunRecord>> {
-    let stage = voice.stage("analyse", specs.len() as u64, "layers/s");
-    let jobs: Vec<(&RunSpec, &TrainingRecord)> = specs.iter().zip(&trained).collect();
+    let jobs: Vec<(&RunSpec, &TrainingRecord, &Checkpoint)> = specs
+        .iter()
+        .zip(&trained)
+        .flat_map(|(spec, training)| training.checkpoints.iter().map(move |checkpoint| (spec, training, checkpoint)))
+        .collect();
+    let stage = voice.stage("analyse", jobs.len() as u64, "layers/s");
     let layers = schedule::concurrently(
         threads,
         &jobs,
-        |(spec, _)| spec.n_samples() as f64,
-        |(spec, training)| {
+        |(spec, ..)| spec.n_samples() as f64,
+        |(spec, training, checkpoint)| {
             interrupt::check()?;
-            stage.at(&spec.id());
-            let layer = analyse_run(spec, training, data_of(data, spec))?;
+            stage.at(&format!("{} after epoch {}", spec.id(), checkpoint.epoch));
+            let layer = analyse(spec, training, checkpoint, data_of(data, spec))?;
             stage.advance(1);
             Ok(layer)
         },
     )?;
-    stage.done(&format!("{} layers", specs.len()));
-    let runs = specs.iter().zip(trained).zip(layers);
-    Ok(runs.map(|((spec, training), layer)| RunRecord { spec: spec.clone(), training, layer }).collect())
+    stage.done(&format!("{} layers", jobs.len()));
+    let mut layers = layers.into_iter();
+    let runs = specs.iter().zip(trained).map(|(spec, training)| {
+        let layers = layers.by_ref().take(training.checkpoints.len()).collect();
+        RunRecord { spec: spec.clone(), training, layers }
+    });
+    Ok(runs.collect())
 }
 
-fn draw_all(outputs: &[OutputId], runs: &[RunRecord], voice: Voice) -> Result<Vec<(OutputId, Drawn)>> {
+fn draw_all(
+    outputs: &[OutputId],
+    runs: &[RunRecord],
+    featured: &Featured,
+    voice: Voice,
+) -> Result<Vec<(OutputId, Drawn)>> {
     let stage = voice.stage("draw", outputs.len() as u64, "outputs/s");
     let mut drawn = Vec::new();
     for &output in outputs {
         interrupt::check()?;
         stage.at(&output.to_string());
-        drawn.push((output, output.draw(runs)?));
+        drawn.push((output, output.draw(runs, featured)?));
         stage.advance(1);
     }
     stage.done(&format!("{} outputs", outputs.len()));

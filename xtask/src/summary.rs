@@ -1,7 +1,8 @@
 //! `summary.json`: the machine-readable result of a reproduction.
 
 use crate::claims::Claim;
-use crate::outputs::{Exponents, Table};
+use crate::fits::Exponents;
+use crate::outputs::Table;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
 use anyhow::Result;
@@ -81,6 +82,7 @@ pub(crate) struct RunSummary {
     n_samples: usize,
     train: TrainSummary,
     layer: LayerSummary,
+    awd: AwdSummary,
     gamma: GammaSummary,
     timings: Timings,
 }
@@ -105,9 +107,30 @@ struct LayerSummary {
 }
 
 #[derive(Debug, Serialize)]
+struct AwdSummary {
+    weight_variance: f64,
+    anisotropy: f64,
+    norms: Norms,
+    n_duplicates: usize,
+    n_zero_activities: usize,
+}
+
+/// Frobenius norms of the duality's terms.
+#[derive(Debug, Serialize)]
+struct Norms {
+    total: f64,
+    hh: f64,
+    hg: f64,
+    gg: f64,
+    hh_sd: f64,
+    hh_sd_wd: f64,
+}
+
+#[derive(Debug, Serialize)]
 struct GammaSummary {
     emp: FitSummary,
     awd: FitSummary,
+    m2: FitSummary,
     c_on_m2: FitSummary,
 }
 
@@ -140,8 +163,9 @@ impl RunSummary {
     /// # Errors
     /// When a fit is not possible.
     pub(crate) fn of(run: &RunRecord) -> Result<Self> {
-        let Exponents { emp, awd, c_on_m2 } = Exponents::of(run)?;
-        let RunRecord { spec, training, layer } = run;
+        let Exponents { emp, awd, m2, c_on_m2 } = Exponents::of(run)?;
+        let RunRecord { spec, training, .. } = run;
+        let layer = run.layer();
         let last = training.history.last();
         Ok(Self {
             id: spec.id(),
@@ -167,7 +191,21 @@ impl RunSummary {
                 eigh_residual: layer.residual,
                 eigh_orthogonality: layer.orthogonality,
             },
-            gamma: GammaSummary { emp: emp.into(), awd: awd.into(), c_on_m2: c_on_m2.into() },
+            awd: AwdSummary {
+                weight_variance: layer.awd.weight_variance,
+                anisotropy: layer.awd.anisotropy,
+                norms: Norms {
+                    total: layer.awd.total.norm,
+                    hh: layer.awd.hh.norm,
+                    hg: layer.awd.hg.norm,
+                    gg: layer.awd.gg.norm,
+                    hh_sd: layer.awd.hh_same.norm,
+                    hh_sd_wd: layer.awd.hh_local.norm,
+                },
+                n_duplicates: layer.awd.n_duplicates,
+                n_zero_activities: layer.awd.n_zero_activities,
+            },
+            gamma: GammaSummary { emp: emp.into(), awd: awd.into(), m2: m2.into(), c_on_m2: c_on_m2.into() },
             timings: Timings { moments_s: layer.moments_s, eigh_s: layer.eigh_s },
         })
     }

@@ -42,7 +42,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     for run in runs {
         assert_eq!(run["layer"]["d_out"], 50);
         assert!(run["train"]["final_train_acc"].as_f64().unwrap() > 0.9, "{run}");
-        for pair in ["emp", "awd"] {
+        for pair in ["emp", "awd", "m2", "c_on_m2"] {
             let fit = &run["gamma"][pair];
             let gamma = fit["slope"].as_f64().unwrap();
             assert!((0.8..=2.0).contains(&gamma), "{pair} {gamma}");
@@ -65,7 +65,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     let to = folder.path().join("exported");
     let id = ids[0];
     succeeds(&["export", id, "--to", text(&to), "--out", text(&out)]);
-    for file in ["weights.safetensors", "data.npz", "moments.npz", "manifest.json"] {
+    for file in ["weights.safetensors", "data.npz", "moments.npz", "awd.npz", "manifest.json"] {
         assert!(to.join(file).is_file(), "{file}");
     }
     // Exporting again replaces its own folder, but nobody else's.

@@ -179,7 +179,7 @@ pub fn kronecker_moments<W>(
     }
     let scale = 1.0 / n_samples as f64;
     let per_moment = n_right * vech_len(d_out);
-    K.chunks_exact(per_moment).map(|K| scatter(K, symmetry, d_out, d_in, scale)).collect()
+    K.par_chunks_exact(per_moment).map(|K| scatter(K, symmetry, d_out, d_in, scale)).collect()
 }
 
 /// The dense `P × P` matrix whose entries `o ≥ o'`, `i ≥ i'` are the columns of `K`, scaled.
@@ -189,29 +189,41 @@ fn scatter(K: &[f64], symmetry: Symmetry, d_out: usize, d_in: usize, scale: f64)
     let mut moment = Mat::zeros(P, P);
     // All columns (o', ·) of one o' make one contiguous task.
     let columns: Vec<_> = moment.as_mut().par_col_chunks_mut(d_in).collect();
-    columns.into_par_iter().enumerate().for_each(|(o2, mut columns)| {
-        for o1 in 0..d_out {
-            let (row, column) = (o1.max(o2), o1.min(o2));
-            // Position of (row, column) in a column-major lower triangle.
-            let pair = column * d_out - column * (column + 1) / 2 + row;
-            let vech = &K[pair * n_right..(pair + 1) * n_right];
-            // Above either diagonal a skew factor changes its sign.
-            let (below, above) = match symmetry {
-                Symmetry::Symmetric => (scale, scale),
-                Symmetry::Skew if o1 >= o2 => (scale, -scale),
-                Symmetry::Skew => (-scale, scale),
-            };
-            let mut k = 0;
-            for j in 0..d_in {
-                for i in j..d_in {
-                    columns[(o1 * d_in + j, i)] = above * vech[k];
-                    columns[(o1 * d_in + i, j)] = below * vech[k];
-                    k += 1;
+    columns.into_par_iter().enumerate().for_each_init(
+        || vec![0.0; d_in * d_in],
+        |block, (o2, mut columns)| {
+            for o1 in 0..d_out {
+                let (row, column) = (o1.max(o2), o1.min(o2));
+                // Position of (row, column) in a column-major lower triangle.
+                let pair = column * d_out - column * (column + 1) / 2 + row;
+                // Above either diagonal a skew factor changes its sign.
+                let (below, above) = match symmetry {
+                    Symmetry::Symmetric => (scale, scale),
+                    Symmetry::Skew if o1 >= o2 => (scale, -scale),
+                    Symmetry::Skew => (-scale, scale),
+                };
+                unpack(&K[pair * n_right..(pair + 1) * n_right], d_in, below, above, block);
+                for (j, from) in block.chunks_exact(d_in).enumerate() {
+                    let column = columns.as_mut().col_mut(j).try_as_col_major_mut().expect("columns are contiguous");
+                    column.as_slice_mut()[o1 * d_in..(o1 + 1) * d_in].copy_from_slice(from);
                 }
             }
-        }
-    });
+        },
+    );
     moment
+}
+
+/// The `d × d` matrix, column after column, whose lower triangle is `below · vech` and whose upper is `above · vech`.
+fn unpack(vech: &[f64], d: usize, below: f64, above: f64, block: &mut [f64]) {
+    let mut rest = vech;
+    for j in 0..d {
+        let (column, tail) = rest.split_at(d - j);
+        rest = tail;
+        for (i, &value) in (j..d).zip(column) {
+            block[i * d + j] = above * value;
+            block[j * d + i] = below * value;
+        }
+    }
 }
 
 #[cfg(test)]

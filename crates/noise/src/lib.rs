@@ -5,11 +5,20 @@
 //! from the batches of one shuffled epoch, as an unbiased check. All `f64`, row-major `vec(W)`.
 #![allow(non_snake_case)]
 
+mod awd;
+mod awd_batches;
 mod covariance;
 mod minibatch;
+mod partners;
 
+pub use awd::{
+    AwdMoments, AwdTerms, DualPerturbation, Isotropy, awd_moments, awd_terms, dual_perturbation, isotropy,
+    weight_variance,
+};
+pub use awd_batches::{AwdBatchEstimate, awd_batch_estimate};
 pub use covariance::{NoiseError, Sampling, batch_factor, gradient_covariance, noise_covariance};
 pub use minibatch::minibatch_covariance;
+pub use partners::{PartnerError, PartnerPolicy, Partners, choose_partners};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -19,31 +19,43 @@ pub fn minibatch_covariance(samples: &LayerSamples, batch: usize, rng: &mut impl
     if batch == 0 || batch > n_samples {
         return Err(NoiseError::BatchSize { batch, n_samples });
     }
-    let (d_in, P) = (samples.d_in(), samples.n_params());
-    let n_batches = n_samples / batch;
     let mean = samples.mean_gradient();
-    let mut order: Vec<usize> = (0..n_samples).collect();
-    // Fisher–Yates, written out so that the draw is ours and stable.
-    for k in (1..n_samples).rev() {
-        order.swap(k, rng.random_range(0..=k));
-    }
-    let mut centred = Mat::<f64>::zeros(P, n_batches);
-    for (nu, members) in order.chunks_exact(batch).enumerate() {
-        let column = centred.col_as_slice_mut(nu);
-        for &p in members {
-            let a = samples.activities.col_as_slice(p);
-            for (row, &delta) in column.chunks_exact_mut(d_in).zip(samples.deltas.col_as_slice(p)) {
-                for (x, &a) in row.iter_mut().zip(a) {
-                    *x += delta * a;
-                }
-            }
-        }
-        for (x, &g) in column.iter_mut().zip(&mean) {
-            *x = *x / batch as f64 - g;
+    let mut centred = batch_means(&samples.deltas, &samples.activities, &epoch_order(n_samples, rng), batch);
+    let (P, n_batches) = (centred.nrows(), centred.ncols());
+    for nu in 0..n_batches {
+        for (x, &g) in centred.col_as_slice_mut(nu).iter_mut().zip(&mean) {
+            *x -= g;
         }
     }
     let mut covariance = Mat::zeros(P, P);
     let scale = 1.0 / n_batches as f64;
     matmul(covariance.as_mut(), Accum::Replace, &centred, centred.transpose(), scale, Par::rayon(0));
     Ok(covariance)
+}
+
+/// A uniform order of all samples: Fisher–Yates, written out so that the draw is ours and stable.
+pub(crate) fn epoch_order(n_samples: usize, rng: &mut impl Rng) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..n_samples).collect();
+    for k in (1..n_samples).rev() {
+        order.swap(k, rng.random_range(0..=k));
+    }
+    order
+}
+
+/// `(1/B) Σ_{p∈ν} u_p ⊗ v_p` of every full batch `ν` of `order`, `P × ⌊N/B⌋`.
+pub(crate) fn batch_means(u: &Mat<f64>, v: &Mat<f64>, order: &[usize], batch: usize) -> Mat<f64> {
+    let d_in = v.nrows();
+    let mut means = Mat::<f64>::zeros(u.nrows() * d_in, order.len() / batch);
+    for (nu, members) in order.chunks_exact(batch).enumerate() {
+        let column = means.col_as_slice_mut(nu);
+        for &p in members {
+            for (row, &u) in column.chunks_exact_mut(d_in).zip(u.col_as_slice(p)) {
+                for (x, &v) in row.iter_mut().zip(v.col_as_slice(p)) {
+                    *x += u * v;
+                }
+            }
+        }
+        column.iter_mut().for_each(|x| *x /= batch as f64);
+    }
+    means
 }

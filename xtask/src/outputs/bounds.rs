@@ -16,7 +16,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut histograms = Vec::new();
     let mut rows = Vec::new();
     for run in runs {
-        let layer = &run.layer;
+        let layer = run.layer();
         let context = || format!("{}: bounds", run.spec.id());
         let wedge = Wedge::new(layer.kappa_max)
             .and_then(|wedge| wedge.with_noise_floor(layer.noise_floor))
@@ -74,7 +74,7 @@ pub(crate) fn n_outside(layer: &LayerRecord) -> Result<(usize, usize)> {
 
 fn wedge_panel(run: &RunRecord, report: &WedgeReport) -> Panel {
     use superlinear_stats::bounds::Place;
-    let layer = &run.layer;
+    let layer = run.layer();
     let kappa = layer.kappa_max;
     let (mut x, mut y) = (Vec::new(), Vec::new());
     let diagonals = right_diagonal(layer).iter().zip(&layer.m2).zip(&report.places);
@@ -111,7 +111,7 @@ fn row(run: &RunRecord, report: &WedgeReport, least: Option<f64>, largest: Optio
     let number = |x: Option<f64>| x.map_or_else(|| "none".to_owned(), |x| format!("{x:.4}"));
     vec![
         run.spec.id(),
-        format!("{:.4e}", run.layer.kappa_max),
+        format!("{:.4e}", run.layer().kappa_max),
         report.n_inside.to_string(),
         report.n_below.to_string(),
         report.n_above.to_string(),

@@ -1,6 +1,7 @@
 //! `table1`: γ_emp and γ_AWD of every setting, and every run's fits.
 
-use super::{Drawn, Exponents, Table, loss_name};
+use super::{Drawn, Table, loss_name};
+use crate::fits::Exponents;
 use crate::record::RunRecord;
 use anyhow::Result;
 use superlinear_stats::PowerLawFit;
@@ -33,6 +34,7 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
             spec.n_classes.to_string(),
             over_seeds(|fit| fit.emp.slope)?,
             over_seeds(|fit| fit.awd.slope)?,
+            over_seeds(|fit| fit.m2.slope)?,
             over_seeds(|fit| fit.c_on_m2.slope)?,
             over_seeds(|fit| fit.emp.r2)?,
             spec.top.to_string(),
@@ -42,17 +44,17 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
     Ok(Table {
         name: "table1".to_owned(),
         caption: "Exponents over the top 𝒩 directions, mean ± sd over seeds. γ_emp: measured C_ii on H_ii. γ_AWD: the \
-                  duality's prediction (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂."
+                  duality's prediction, (C_AWD)_ii on H_ii; γ_M₂: its further approximation, (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂."
             .to_owned(),
-        header: vec!["data", "model", "loss", "classes", "γ_emp", "γ_AWD", "C on M₂", "R² of γ_emp", "𝒩", "seeds"],
+        header: vec!["data", "model", "loss", "classes", "γ_emp", "γ_AWD", "γ_M₂", "C on M₂", "R² of γ_emp", "𝒩", "seeds"],
         rows,
     })
 }
 
 fn by_run(fits: &[(&RunRecord, Exponents)]) -> Table {
     let mut rows = Vec::new();
-    for (run, Exponents { emp, awd, c_on_m2 }) in fits {
-        for (pair, fit) in [("C on H", emp), ("M2 on H", awd), ("C on M2", c_on_m2)] {
+    for (run, Exponents { emp, awd, m2, c_on_m2 }) in fits {
+        for (pair, fit) in [("C on H", emp), ("C_AWD on H", awd), ("M2 on H", m2), ("C on M2", c_on_m2)] {
             let PowerLawFit { slope, se, r2, n_used, top, dropped, .. } = fit;
             rows.push(vec![
                 run.spec.id(),

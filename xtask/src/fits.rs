@@ -1,0 +1,119 @@
+//! The power laws between diagonals in the eigenbasis of `H`: which pairs, over which directions.
+
+use crate::plan::RunSpec;
+use crate::record::{LayerRecord, RunRecord};
+use anyhow::{Context, Result};
+use superlinear_stats::{FitConfig, PowerLawFit, loglog};
+
+/// A diagonal `v_iᵀ X v_i` over the top directions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Diagonal {
+    /// Eigenvalues of `H`.
+    H,
+    /// Measured noise covariance.
+    C,
+    /// Second moment of per-sample Hessians.
+    M2,
+    /// The duality's covariance.
+    Awd,
+    /// Its term `C^hh`.
+    Hh,
+    /// Same-sample part of `C^hh`.
+    HhSame,
+    /// The same, locally diagonal.
+    HhLocal,
+}
+
+impl Diagonal {
+    /// Those whose exponent on `H` is followed.
+    pub(crate) const ON_H: [Self; 6] = [Self::Awd, Self::Hh, Self::HhSame, Self::HhLocal, Self::C, Self::M2];
+
+    /// Its values, at least as many as there are directions in the fit.
+    pub(crate) fn of(self, layer: &LayerRecord) -> &[f64] {
+        match self {
+            Self::H => &layer.h,
+            Self::C => &layer.c,
+            Self::M2 => &layer.m2,
+            Self::Awd => &layer.awd.total.diagonal,
+            Self::Hh => &layer.awd.hh.diagonal,
+            Self::HhSame => &layer.awd.hh_same.diagonal,
+            Self::HhLocal => &layer.awd.hh_local.diagonal,
+        }
+    }
+
+    /// How figures write it, without the index.
+    pub(crate) fn symbol(self) -> &'static str {
+        match self {
+            Self::H => "H",
+            Self::C => "C",
+            Self::M2 => "M_{2}",
+            Self::Awd => "C_{AWD}",
+            Self::Hh => "C^{hh}",
+            Self::HhSame => "C^{hh}_{SD}",
+            Self::HhLocal => "C^{hh}_{SD,WD}",
+        }
+    }
+
+    /// How tables write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::H => "H",
+            Self::C => "C",
+            Self::M2 => "M2",
+            Self::Awd => "C_AWD",
+            Self::Hh => "C_hh",
+            Self::HhSame => "C_hh,SD",
+            Self::HhLocal => "C_hh,SD,WD",
+        }
+    }
+}
+
+/// Directions that fits of this layer use: the leading ones by eigenvalue, at most `𝒩`, those in the rounding noise of
+/// `H` left out.
+pub(crate) fn window(spec: &RunSpec, layer: &LayerRecord) -> usize {
+    layer.h.partition_point(|&lambda| lambda > layer.noise_floor).min(spec.top)
+}
+
+/// The exponent of `y_ii ∝ x_ii^γ` over the [`window`]; directions that the noise takes from the top `𝒩` are counted as
+/// dropped.
+///
+/// # Errors
+/// When fewer than three directions can be used.
+pub(crate) fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal) -> Result<PowerLawFit> {
+    let window = window(spec, layer);
+    let config = FitConfig::top(window);
+    let mut fit = loglog::fit_with(&x.of(layer)[..window], &y.of(layer)[..window], &config)
+        .with_context(|| format!("{}, epoch {}: fit of {} on {}", spec.id(), layer.epoch, y.name(), x.name()))?;
+    let looked_at = spec.top.min(layer.d_out * layer.d_in);
+    fit.dropped.below_noise_floor += looked_at - window;
+    fit.top = looked_at;
+    Ok(fit)
+}
+
+/// The exponents of a trained network that tables and claims rest on.
+pub(crate) struct Exponents {
+    /// `C` on `H`: measured.
+    pub(crate) emp: PowerLawFit,
+    /// `C_AWD` on `H`: what the duality predicts.
+    pub(crate) awd: PowerLawFit,
+    /// `M₂` on `H`: what the theorem of MATH \[12\] makes of it.
+    pub(crate) m2: PowerLawFit,
+    /// `C` on `M₂`.
+    pub(crate) c_on_m2: PowerLawFit,
+}
+
+impl Exponents {
+    /// Fits them all.
+    ///
+    /// # Errors
+    /// When fewer than three directions can be used.
+    pub(crate) fn of(run: &RunRecord) -> Result<Self> {
+        let fit = |y, x| fit(&run.spec, run.layer(), y, x);
+        Ok(Self {
+            emp: fit(Diagonal::C, Diagonal::H)?,
+            awd: fit(Diagonal::Awd, Diagonal::H)?,
+            m2: fit(Diagonal::M2, Diagonal::H)?,
+            c_on_m2: fit(Diagonal::C, Diagonal::M2)?,
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! Centred log–log scatters: one diagonal on another, each divided by its geometric mean over the fitted directions.
+
+use crate::fits::{self, Diagonal};
+use crate::plan::RunSpec;
+use crate::record::LayerRecord;
+use anyhow::Result;
+use superlinear_plots::{Color, Layer, Line, Scatter};
+use superlinear_stats::PowerLawFit;
+
+/// The points of `y` on `x` and, to be drawn above all points, their fitted line with the exponent as its label.
+pub(super) struct CentredScatter {
+    pub(super) points: Layer,
+    pub(super) line: Layer,
+}
+
+/// Scatter and fit of one pair.
+///
+/// # Errors
+/// When fewer than three directions can be used.
+pub(super) fn scatter(
+    spec: &RunSpec,
+    layer: &LayerRecord,
+    (y, x): (Diagonal, Diagonal),
+    color: Color,
+    label: impl FnOnce(&PowerLawFit) -> String,
+) -> Result<CentredScatter> {
+    let fit = fits::fit(spec, layer, y, x)?;
+    let window = fits::window(spec, layer);
+    let pairs = x.of(layer)[..window].iter().zip(&y.of(layer)[..window]);
+    let usable = pairs.filter(|(x, y)| **x > 0.0 && **y > 0.0);
+    let (xs, ys): (Vec<f64>, Vec<f64>) = usable
+        .map(|(x, y)| (10f64.powf(x.log10() - fit.mean_log10_x), 10f64.powf(y.log10() - fit.mean_log10_y)))
+        .unzip();
+    let (low, high) = xs.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
+    let ends = vec![low, high];
+    let on_line = ends.iter().map(|x| x.powf(fit.slope)).collect();
+    let line = Line { color, ..Line::new(label(&fit), ends, on_line) };
+    Ok(CentredScatter { points: Scatter { color, ..Scatter::new("", xs, ys) }.into(), line: line.into() })
+}
