@@ -39,7 +39,7 @@ fn duality(criterion: &mut Criterion) {
 }
 
 /// Times `run` on one thread and on all, and says which fraction of the machine's matrix product it reaches.
-fn measure<R>(criterion: &mut Criterion, name: &str, n_moments: usize, run: impl Fn(&MnistLayer) -> R) {
+fn measure<R: Send>(criterion: &mut Criterion, name: &str, n_moments: usize, run: impl Fn(&MnistLayer) -> R + Sync) {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     let (d, n_per_class) = if measuring() { (50, 2_000) } else { (10, 20) };
