@@ -115,3 +115,20 @@ fn eigenpairs_and_diagonals_are_those_of_the_rotations() {
         assert_close(column(&found), column(&expected), TOLERANCE, format!("VᵀM₂V: {}", case.name));
     }
 }
+
+/// Curvature shrinks by orders of magnitude while a network learns. Scaling by a power of two is exact, so eigenpairs may
+/// not know of it. The order is beyond the one from which faer divides and conquers, 128.
+#[test]
+fn eigenpairs_do_not_depend_on_the_scale_of_the_matrix() {
+    let case = Case::random(&[5, 20, 15, 6], Activation::Tanh, Loss::CrossEntropy, 60, 320);
+    let H = layer_moments(&case.net, &case.layer(1)).H;
+    let truth = eigh((&H * faer::Scale(1.0 / H.norm_max())).as_ref()).unwrap();
+    for exponent in [-60, -40, -20, -10, 0, 10, 20, 40] {
+        let scale = 2_f64.powi(exponent) / H.norm_max();
+        let eigen = eigh((&H * faer::Scale(scale)).as_ref()).unwrap_or_else(|e| panic!("H · 2^{exponent}: {e}"));
+        for (found, truth) in eigen.values.iter().zip(&truth.values) {
+            let off = (found - truth * 2_f64.powi(exponent)).abs();
+            assert!(off <= eigen.noise_floor, "H · 2^{exponent}: {found:e}, off by {off:e}");
+        }
+    }
+}

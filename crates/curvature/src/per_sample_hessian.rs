@@ -167,11 +167,16 @@ fn eigen(S: MatRef<'_, f64>) -> (Vec<f64>, Mat<f64>) {
     let mut values = Diag::zeros(d);
     let mut vectors = Mat::zeros(d, d);
     let params = Default::default();
+    // faer's iteration has absolute thresholds, and a well-fitted sample's S is far below them. A power of two is exact.
+    let largest = S.norm_max();
+    let exponent = if largest == 0.0 { 0.0 } else { largest.log2().floor().clamp(-1_000.0, 1_000.0) };
+    let scale = 2_f64.powi(exponent as i32);
+    let S = S * faer::Scale(1.0 / scale);
     let scratch = self_adjoint_evd_scratch::<f64>(d, ComputeEigenvectors::Yes, Par::Seq, params);
     let mut memory = MemBuffer::new(scratch);
-    self_adjoint_evd(S, values.as_mut(), Some(vectors.as_mut()), Par::Seq, MemStack::new(&mut memory), params)
+    self_adjoint_evd(S.as_ref(), values.as_mut(), Some(vectors.as_mut()), Par::Seq, MemStack::new(&mut memory), params)
         .expect("eigenpairs of a finite symmetric matrix");
-    (values.column_vector().iter().copied().collect(), vectors)
+    (values.column_vector().iter().map(|s| scale * s).collect(), vectors)
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {
@@ -222,6 +227,21 @@ mod tests {
         }
         let frobenius: f64 = pairs.kappa.iter().map(|k| k * k).sum();
         assert!((frobenius - h.to_dense().squared_norm_l2()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn eigenpairs_do_not_depend_on_the_scale_of_the_hessian() {
+        let S = Mat::from_fn(20, 20, |i, j| (((i + 1) * (j + 1) * 7) % 11) as f64 + if i == j { 3.0 } else { 0.0 });
+        let (truth, _) = active_eigen(S.as_ref());
+        for exponent in [-200, -60, -30, 0, 100] {
+            let scale = 2_f64.powi(exponent);
+            let (found, t) = active_eigen((&S * faer::Scale(scale)).as_ref());
+            for (m, (found, truth)) in found.iter().zip(&truth).enumerate() {
+                assert!((found / scale - truth).abs() < 1e-12 * S.norm_max(), "2^{exponent}: {found:e}");
+                let residual = &S * t.col(m) - t.col(m) * faer::Scale(*truth);
+                assert!(residual.norm_max() < 1e-11 * S.norm_max(), "2^{exponent}: eigenvector {m}");
+            }
+        }
     }
 
     #[test]
