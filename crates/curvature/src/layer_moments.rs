@@ -1,7 +1,8 @@
 //! The moments of one layer that the paper compares: `H`, `M₂` and the gradients' second moment, in one pass.
 
-use crate::per_sample_hessian::active_eigen;
-use crate::{KroneckerShape, LayerSamples, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
+use crate::{
+    KroneckerShape, LayerSamples, Symmetry, kronecker_moments, outer_product_vech, range_eigen, vech, vech_len,
+};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
@@ -124,8 +125,8 @@ pub fn largest_curvature(net: &Network<f64>, samples: &LayerSamples) -> (f64, us
         }
         tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], &mut at);
         let a = samples.activities.col_as_slice(p);
-        let (s, _) = active_eigen(at.S.as_ref());
-        let norm = s.iter().fold(0.0_f64, |m, s| m.max(s.abs())) * a.iter().map(|a| a * a).sum::<f64>();
+        let (s, _) = range_eigen(at.S.as_ref());
+        let norm = s.first().map_or(0.0, |s| s.abs()) * a.iter().map(|a| a * a).sum::<f64>();
         if norm > largest.0 {
             largest = (norm, p);
         }
@@ -149,7 +150,7 @@ pub fn absolute_hessian(net: &Network<f64>, samples: &LayerSamples) -> Mat<f64> 
         || tail.buffers(),
         |at, p, left, right| {
             tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
-            let (s, t) = active_eigen(at.S.as_ref());
+            let (s, t) = range_eigen(at.S.as_ref());
             let scaled = Mat::from_fn(d_out, s.len(), |o, m| t[(o, m)] * s[m].abs());
             let mut absolute = Mat::zeros(d_out, d_out);
             matmul(absolute.as_mut(), Accum::Replace, &scaled, t.transpose(), 1.0, Par::Seq);

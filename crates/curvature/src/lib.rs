@@ -28,6 +28,7 @@ mod kronecker_moment;
 mod layer_moments;
 mod layer_samples;
 mod per_sample_hessian;
+mod range_eigen;
 
 pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,
@@ -37,7 +38,8 @@ pub use layer_moments::{
     LayerMoments, SampleCurvature, absolute_hessian, largest_curvature, layer_moments, layer_moments_with,
 };
 pub use layer_samples::{LayerSamples, LayerSamplesError};
-pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian, active_eigen};
+pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
+pub use range_eigen::range_eigen;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -2,11 +2,11 @@
 
 use crate::{NoiseError, Partners};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+use faer::{Accum, ColMut, Mat, Par, unzip, zip};
 use rayon::prelude::*;
 use superlinear_curvature::{
-    KroneckerShape, LayerMoments, LayerSamples, Symmetry, active_eigen, kronecker_moments, layer_moments_with,
-    outer_product_vech, skew_product_vech, symmetric_product_vech, vech, vech_len,
+    KroneckerShape, LayerMoments, LayerSamples, Symmetry, kronecker_moments, layer_moments_with, outer_product_vech,
+    range_eigen, skew_product_vech, symmetric_product_vech, vech, vech_len,
 };
 use superlinear_nets::{Network, Tail};
 
@@ -98,7 +98,7 @@ pub fn awd_moments(net: &Network<f64>, samples: &LayerSamples, dual: &DualPertur
     let (layer, extra) = layer_moments_with(net, samples, 2, |sample, left| {
         let (response, local) = left.split_at_mut(n_left);
         outer_product_vech(1.0, dual.responses.col_as_slice(sample.p), response);
-        let (s, t) = active_eigen(sample.S);
+        let (s, t) = range_eigen(sample.S);
         let shift = dual.pre_shifts.col_as_slice(sample.p);
         let scaled = Mat::from_fn(d_out, s.len(), |o, m| {
             let along: f64 = t.col_as_slice(m).iter().zip(shift).map(|(t, x)| t * x).sum();
@@ -139,11 +139,8 @@ pub fn awd_moments(net: &Network<f64>, samples: &LayerSamples, dual: &DualPertur
     };
     let mut xy = part(Symmetry::Symmetric, symmetric_product_vech);
     let skew = part(Symmetry::Skew, skew_product_vech);
-    for j in 0..xy.ncols() {
-        for (x, &skew) in xy.col_as_slice_mut(j).iter_mut().zip(skew.col_as_slice(j)) {
-            *x = 2.0 * (*x + skew);
-        }
-    }
+    let columns = xy.as_mut().par_col_chunks_mut(COLUMNS).zip(skew.par_col_chunks(COLUMNS));
+    columns.for_each(|(mut xy, skew)| zip!(&mut xy, &skew).for_each(|unzip!(x, skew)| *x = 2.0 * (*x + *skew)));
     let x_mean = mean_outer(&dual.responses, &samples.activities);
     let y_mean = mean_outer(&samples.deltas, &dual.shifts);
     (layer, AwdMoments { xx, xy, yy, local_diagonal, x_mean, y_mean })
@@ -199,24 +196,41 @@ pub fn awd_terms(moments: AwdMoments, batch: usize, n_samples: usize) -> Result<
     let pairs = if n_samples == 1 { 0.0 } else { (B - 1.0) / (B * (N - 1.0)) };
     let (of_products, of_means) = (0.5 * (1.0 / B - pairs), 0.5 * N * pairs);
     let AwdMoments { xx, xy, yy, local_diagonal, x_mean, y_mean } = moments;
-    let expectation = |products: &Mat<f64>, left: &[f64], right: &[f64]| {
-        let mut term = products.clone();
-        for (j, (&left_j, &right_j)) in left.iter().zip(right).enumerate() {
-            let means = left.iter().zip(right);
-            for (x, (&left_i, &right_i)) in term.col_as_slice_mut(j).iter_mut().zip(means) {
-                // Both orders, so that the term is symmetric to the last bit; for left = right each counts half.
-                *x = of_products * *x + 0.5 * of_means * (left_i * right_j + right_i * left_j);
+    // The expectation beside the products, which become the same-sample part in place.
+    let both = |mut products: Mat<f64>, left: &[f64], right: &[f64]| {
+        let P = products.ncols();
+        let mut term = Mat::zeros(P, P);
+        let columns = products.as_mut().par_col_chunks_mut(COLUMNS).zip(term.as_mut().par_col_chunks_mut(COLUMNS));
+        columns.enumerate().for_each(|(chunk, (mut products, mut term))| {
+            for k in 0..products.ncols() {
+                let j = chunk * COLUMNS + k;
+                let products = contiguous(products.as_mut().col_mut(k));
+                let term = contiguous(term.as_mut().col_mut(k));
+                for (i, (x, same)) in term.iter_mut().zip(products).enumerate() {
+                    // Both orders, so that the term is symmetric to the last bit; for left = right each counts half.
+                    let means = left[i] * right[j] + right[i] * left[j];
+                    *x = of_products * *same + 0.5 * of_means * means;
+                    *same *= 0.5 / B;
+                }
             }
-        }
-        term
+        });
+        (term, products)
     };
-    let same = |products: Mat<f64>| products * faer::Scale(0.5 / B);
-    let hh = expectation(&xx, &x_mean, &x_mean);
-    let gg = expectation(&yy, &y_mean, &y_mean);
+    let (hh, hh_same) = both(xx, &x_mean, &x_mean);
+    let (gg, gg_same) = both(yy, &y_mean, &y_mean);
     // x̄ȳᵀ + ȳx̄ᵀ is twice the symmetrised product.
     let doubled: Vec<f64> = y_mean.iter().map(|y| 2.0 * y).collect();
-    let hg = expectation(&xy, &x_mean, &doubled);
-    Ok(AwdTerms { hh, hg, gg, hh_same: same(xx), hg_same: same(xy), gg_same: same(yy), hh_local: same(local_diagonal) })
+    let (hg, hg_same) = both(xy, &x_mean, &doubled);
+    let mut hh_local = local_diagonal;
+    hh_local.as_mut().par_col_chunks_mut(COLUMNS).for_each(|mut columns| columns *= faer::Scale(0.5 / B));
+    Ok(AwdTerms { hh, hg, gg, hh_same, hg_same, gg_same, hh_local })
+}
+
+/// Columns of a `P × P` matrix that make one task.
+const COLUMNS: usize = 32;
+
+fn contiguous(column: ColMut<'_, f64>) -> &mut [f64] {
+    column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
 }
 
 /// `σ_w²` of MATH \[12\], fitted so that `tr C^hh,SD = (σ_w²/2B) tr M₂`; 0 when `M₂ = 0`.
@@ -254,17 +268,15 @@ pub fn isotropy(net: &Network<f64>, samples: &LayerSamples, dual: &DualPerturbat
     let of_sample = |at: &mut _, p: usize| -> Vec<(f64, f64)> {
         tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
         let norm_squared: f64 = samples.activities.col_as_slice(p).iter().map(|a| a * a).sum();
-        let (s, t) = active_eigen(at.S.as_ref());
-        let largest = s.iter().fold(0.0_f64, |largest, s| largest.max(s.abs()));
-        if norm_squared == 0.0 || largest == 0.0 {
+        let (s, t) = range_eigen(at.S.as_ref());
+        if norm_squared == 0.0 {
             return Vec::new();
         }
-        let mut ranked: Vec<usize> = (0..s.len()).filter(|&m| s[m].abs() > 1e-12 * largest).collect();
-        ranked.sort_by(|&m, &n| s[n].abs().total_cmp(&s[m].abs()));
+        let ranked = (0..s.len()).filter(|&m| s[m].abs() > 1e-12 * s[0].abs());
         let component = |m: usize| -> f64 {
             t.col_as_slice(m).iter().zip(dual.pre_shifts.col_as_slice(p)).map(|(t, x)| t * x).sum()
         };
-        ranked.into_iter().map(|m| (component(m).powi(2) / norm_squared, (s[m] * norm_squared).powi(2))).collect()
+        ranked.map(|m| (component(m).powi(2) / norm_squared, (s[m] * norm_squared).powi(2))).collect()
     };
     let by_sample: Vec<Vec<(f64, f64)>> =
         (0..samples.n_samples()).into_par_iter().map_init(|| tail.buffers(), of_sample).collect();
