@@ -24,12 +24,14 @@
 //! ```
 #![allow(non_snake_case)]
 
+mod alignment;
 mod kronecker_moment;
 mod layer_moments;
 mod layer_samples;
 mod per_sample_hessian;
 mod range_eigen;
 
+pub use alignment::{alignments, per_sample_hessians};
 pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,
     vech_len,

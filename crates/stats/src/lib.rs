@@ -4,8 +4,11 @@
 //! standard error that survives unequal variances, and a count by cause of every entry that could not be used.
 //! [`bounds`] holds each direction against the theorem that confines the exponent to `[1, 2]`.
 //!
-//! This crate knows no matrix type, no network and no file, draws no random numbers and prints nothing. It never clamps:
-//! a fitted slope outside the bounds is returned as it is.
+//! [`SpectralEnsemble`] holds per-sample curvature with its alignment to fixed directions; [`spectrum_edit`] changes the
+//! one and keeps the other, and [`alignment`] correlates them, with a bootstrap over samples.
+//!
+//! This crate knows no network and no file and prints nothing. Randomness comes in as a generator. It never clamps: a fitted
+//! slope outside the bounds is returned as it is.
 //!
 //! ```
 //! use superlinear_stats::{bounds, ensembles::PowerLawEnsemble, loglog};
@@ -23,17 +26,24 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![allow(non_snake_case)]
+
+pub mod alignment;
+pub mod bootstrap;
 pub mod bounds;
 pub mod ensembles;
 pub mod histogram;
 pub mod loglog;
 pub mod ols;
 pub mod rank;
+mod spectral_ensemble;
+pub mod spectrum_edit;
 mod student;
 pub mod summary;
 
 pub use loglog::{Dropped, FitConfig, PowerLawFit};
 pub use ols::{FitError, LineFit, Robust};
+pub use spectral_ensemble::{Diagonals, SpectralEnsemble, SpectralEnsembleError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
