@@ -7,6 +7,7 @@
 //! cases, and thread counts are compared at the paper's size: a minute or two.
 #![allow(non_snake_case)]
 
+mod alignment;
 mod awd;
 mod bounds;
 mod cases;

@@ -3,8 +3,9 @@
 //! The thresholds stand here, written before any result was looked at, and nowhere else.
 
 use crate::fits::{self, Diagonal, Exponents};
-use crate::outputs::{bounds, loss_name};
+use crate::outputs::{alignment, bounds, loss_name};
 use crate::record::RunRecord;
+use crate::record::spectral::{Edit, SpectralRecord};
 use anyhow::Result;
 use serde::Serialize;
 use superlinear_nets::Loss;
@@ -17,6 +18,16 @@ const SECOND_MOMENT_R2: f64 = 0.95;
 const MSE_NEAR_ONE: f64 = 0.1;
 /// A prediction of γ is good within this.
 const PREDICTION: f64 = 0.1;
+
+/// `C` and `H` commute approximately when, over all directions, both the commutator error and the leakage are at most this part of
+/// what random directions give …
+const COMMUTE: f64 = 0.5;
+/// … and do not coincide when `⟨C,H⟩/(‖C‖‖H‖)` is below this.
+const COINCIDE: f64 = 0.99;
+/// The correlation of curvature and alignment lifts an exponent when this share of `γ − 1` goes with it.
+const LIFTS: f64 = 0.5;
+/// An edit brings `γ` toward 1 when it takes at least this share of `γ − 1` away.
+const TOWARD_ONE: f64 = 0.5;
 
 /// An exponent has settled when it varies by no more than this over the last three checkpoints …
 const SETTLED: f64 = 0.05;
@@ -80,11 +91,14 @@ pub(crate) fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
         .map(|(id, statement)| {
             let (verdict, evidence) = match id {
                 "second-moment" => second_moment(&fits),
+                "commute" => commute(&fits),
+                "alignment" => alignment_claim(&fits),
+                "suppression" => suppression(&fits),
                 "bounds" => gamma_bounds(&fits)?,
                 "ce-vs-mse" => ce_vs_mse(&fits),
                 "awd-predicts" => awd_predicts(&fits),
                 "near-minimum" => near_minimum(&fits)?,
-                _ => (Verdict::NotTested, "no output of these runs measures it yet".to_owned()),
+                _ => (Verdict::NotTested, "nothing here measures it".to_owned()),
             };
             Ok(Claim { id, statement, verdict, evidence })
         })
@@ -136,6 +150,119 @@ fn second_moment(fits: &Fits<'_>) -> (Verdict, String) {
         listed(&failing),
     );
     (verdict(fits.len(), &failing), evidence)
+}
+
+fn commute(fits: &Fits<'_>) -> (Verdict, String) {
+    let mut failing = Vec::new();
+    let (mut commutators, mut leakages, mut cosines) = (Vec::new(), Vec::new(), Vec::new());
+    // Not part of the verdict: a measure that does not call matrices of low rank commuting.
+    let mut relative = Vec::new();
+    for (run, _) in fits {
+        let pair = &run.layer().c_in_h;
+        let full = pair.full();
+        let ratio = |found: Option<f64>, null: Option<f64>| Some(found? / null?).filter(|ratio| ratio.is_finite());
+        let commutator = ratio(full.commutator, full.commutator_null);
+        let leakage = ratio(full.leakage, full.leakage_null);
+        commutators.extend(commutator);
+        leakages.extend(leakage);
+        cosines.push(pair.cosine);
+        relative.extend(ratio(full.relative, full.relative_null));
+        let below = |ratio: Option<f64>| ratio.is_some_and(|ratio| ratio <= COMMUTE);
+        if !(below(commutator) && below(leakage) && pair.cosine < COINCIDE) {
+            let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.2}"));
+            failing.push(format!(
+                "{} ({}, {}, {:.3})",
+                run.spec.id(),
+                number(commutator),
+                number(leakage),
+                pair.cosine
+            ));
+        }
+    }
+    let evidence = format!(
+        "over all directions of {} runs, in units of what random directions give: commutator error {}, leakage {} (asked: {COMMUTE} or \
+         less); cosine of C and H {} (asked: below {COINCIDE}); beside: the commutator relative to the products CH and HC is {} of what random \
+         directions give{}",
+        fits.len(),
+        range(commutators.into_iter()),
+        range(leakages.into_iter()),
+        range(cosines.into_iter()),
+        range(relative.into_iter()),
+        listed(&failing),
+    );
+    (verdict(fits.len(), &failing), evidence)
+}
+
+/// Runs of a loss whose per-sample spectra were looked at.
+fn with_spectra<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = (&'a RunRecord, &'a SpectralRecord)> {
+    of_loss(fits, loss).filter_map(|(run, _)| Some((*run, run.layer().spectral.as_ref()?)))
+}
+
+fn alignment_claim(fits: &Fits<'_>) -> (Verdict, String) {
+    let means = |loss| with_spectra(fits, loss).filter_map(|(run, spectral)| Some((run, spectral.alignment.as_ref()?)));
+    let (n_ce, n_mse) = (means(Loss::CrossEntropy).count(), means(Loss::SoftmaxMse).count());
+    let written = |loss| {
+        let each =
+            means(loss).map(|(_, a)| format!("{:.3} ({:.3} to {:.3})", a.mean, a.mean_interval[0], a.mean_interval[1]));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let mut failing = Vec::new();
+    let highest_mse = means(Loss::SoftmaxMse).map(|(_, a)| a.mean_interval[1]).fold(f64::NEG_INFINITY, f64::max);
+    for (run, found) in means(Loss::CrossEntropy) {
+        if n_mse > 0 && found.mean_interval[0] <= highest_mse {
+            failing.push(format!("{} is not above MSE", run.spec.id()));
+        }
+    }
+    let mut shares = Vec::new();
+    for (run, spectral) in with_spectra(fits, Loss::CrossEntropy) {
+        match alignment::share_of_excess(spectral, Edit::Shuffled) {
+            Some(share) => {
+                shares.push(share);
+                if share < LIFTS {
+                    failing.push(format!("{} (share {share:.2})", run.spec.id()));
+                }
+            }
+            None => failing.push(format!("{} (γ near 1)", run.spec.id())),
+        }
+    }
+    let evidence = format!(
+        "mean correlation of ln X and ln Y over directions, with 95 % interval: CE {}, MSE {} (asked: intervals apart, CE above); share of \
+         CE's γ − 1 that goes when curvature is exchanged among eigenpairs {} (asked: {LIFTS} or more){}",
+        written(Loss::CrossEntropy),
+        written(Loss::SoftmaxMse),
+        range(shares.into_iter()),
+        listed(&failing),
+    );
+    (verdict(n_ce.min(n_mse), &failing), evidence)
+}
+
+fn suppression(fits: &Fits<'_>) -> (Verdict, String) {
+    let mut failing = Vec::new();
+    let mut parts = Vec::new();
+    for (run, spectral) in with_spectra(fits, Loss::CrossEntropy) {
+        let gamma = |edit| spectral.edit(edit).and_then(|record| record.mean_gamma());
+        let all = [Edit::Original, Edit::TailCut, Edit::StiffOnly, Edit::Homogenised].map(gamma);
+        let [Some(original), Some(tail_cut), Some(stiff), Some(homogenised)] = all else {
+            failing.push(format!("{} (no fit)", run.spec.id()));
+            continue;
+        };
+        parts.push(format!("{}: {original:.3}, {tail_cut:.3}, {stiff:.3}, {homogenised:.3}", run.spec.id()));
+        let taken = |edited: f64| 1.0 - (edited - 1.0).abs() / (original - 1.0).abs();
+        if !(taken(homogenised) >= TOWARD_ONE && taken(tail_cut) < TOWARD_ONE) {
+            failing.push(run.spec.id());
+        }
+    }
+    let n_runs = with_spectra(fits, Loss::CrossEntropy).count();
+    let evidence = format!(
+        "γ of (a) original, (b) tail cut, (c) stiff only, (d) homogenised: {} (asked: (d) takes at least {TOWARD_ONE} of |γ − 1| away, (b) \
+         does not){}",
+        parts.join("; "),
+        listed(&failing),
+    );
+    if n_runs == 0 {
+        return (Verdict::NotTested, "no cross-entropy run here had its per-sample spectra looked at".to_owned());
+    }
+    (verdict(n_runs, &failing), evidence)
 }
 
 fn gamma_bounds(fits: &Fits<'_>) -> Result<(Verdict, String)> {

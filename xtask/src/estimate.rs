@@ -10,8 +10,12 @@ use superlinear_curvature::{KroneckerShape, Symmetry};
 const TRAINING_SHARE: f64 = 0.3;
 /// Share of the `f64` matrix-product speed that the moments reach.
 const MOMENTS_SHARE: f64 = 0.65;
-/// Operations of the eigendecomposition with its check and the diagonals, in units of `P³`, at full speed.
-const EIGEN_CUBES: f64 = 30.0;
+/// Operations of the eigendecomposition with its check and of two matrices in its basis, in units of `P³`, at full speed.
+const EIGEN_CUBES: f64 = 36.0;
+/// The same for two or three further decompositions and the samples.
+const SPECTRAL_CUBES: f64 = 90.0;
+/// The same for one draw of the Haar null, of three pairs.
+const DRAW_CUBES: f64 = 9.0;
 /// Dense `P × P` matrices alive at once.
 const MATRICES: f64 = 15.0;
 
@@ -69,9 +73,11 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
     };
     let analysis = shape.flops() / (MOMENTS_SHARE * speed.double) + EIGEN_CUBES * P.powi(3) / speed.double;
     let checkpoints = spec.checkpoints.iter().filter(|&&epoch| epoch < spec.epochs).count() as f64 + 1.0;
+    let spectral = spec.spectral.map_or(0.0, |spectral| SPECTRAL_CUBES + DRAW_CUBES * (1 + spectral.null_draws) as f64);
+    let spectral = spectral * P.powi(3) / speed.double;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
     Cost {
-        seconds: training + analysis * checkpoints,
+        seconds: training + analysis * checkpoints + spectral,
         memory: MATRICES * 8.0 * P * P + activities,
         // Weights and diagonals of every checkpoint, indices, and all directions of the last.
         disk: checkpoints * (4.0 * n_params + 10.0 * 8.0 * spec.top as f64) + 3.0 * n_samples + 4.0 * 8.0 * P,

@@ -3,6 +3,7 @@
 use crate::interrupt::{self, Interrupted};
 use crate::plan::RunSpec;
 use crate::record::{AwdRecord, Checkpoint, Epoch, LayerRecord, Term, TrainingRecord};
+use crate::spectral;
 use anyhow::{Context, Result, bail};
 use faer::Mat;
 use rand::SeedableRng;
@@ -27,6 +28,7 @@ enum Stream {
     Weights = 2,
     Batches = 3,
     Partners = 4,
+    Spectra = 5,
 }
 
 fn generator(spec: &RunSpec, stream: Stream) -> ChaCha8Rng {
@@ -157,8 +159,13 @@ pub(crate) fn analyse(
     // The bounds look at every direction, and only of the trained network.
     let V = if is_final { eigen.vectors.as_ref() } else { V_top };
     let factor = batch_factor(spec.batch, samples.n_samples(), Sampling::WithReplacement)?;
-    let c = diagonal_in_basis(Sigma.as_ref(), V).into_iter().map(|sigma| factor * sigma).collect();
-    let m2 = diagonal_in_basis(M2.as_ref(), V);
+    let context = |what: &str| format!("{}, epoch {}: {what}", spec.id(), checkpoint.epoch);
+    let (Sigma_in_H, c_in_h) =
+        spectral::pair(Sigma.as_ref(), &eigen).with_context(|| context("C in the eigenbasis of H"))?;
+    let (M2_in_H, m2_in_h) =
+        spectral::pair(M2.as_ref(), &eigen).with_context(|| context("M₂ in the eigenbasis of H"))?;
+    let c = Sigma_in_H.diagonal().into_iter().take(V.ncols()).map(|sigma| factor * sigma).collect();
+    let m2 = M2_in_H.diagonal().into_iter().take(V.ncols()).collect();
     let abs_h = match spec.loss {
         Loss::SoftmaxMse if is_final => Some(diagonal_in_basis(absolute_hessian(&net, &samples).as_ref(), V)),
         // Behind a piecewise-linear tail the others have PSD per-sample Hessians, so E|h| = H.
@@ -184,6 +191,22 @@ pub(crate) fn analyse(
         n_duplicates: partners.n_duplicates,
         n_zero_activities: partners.n_zero_activities,
     };
+    let spectral = match &spec.spectral {
+        Some(settings) if is_final => {
+            let above_noise = eigen.values.partition_point(|&lambda| lambda > eigen.noise_floor);
+            let input = spectral::SpectralInput {
+                samples: &samples,
+                net: &net,
+                eigen: &eigen,
+                C: (Sigma.as_ref(), &Sigma_in_H),
+                M2: (M2.as_ref(), &M2_in_H),
+                window: above_noise.min(spec.top).max(1),
+            };
+            let found = spectral::spectral(&input, settings, &mut generator(spec, Stream::Spectra));
+            Some(found.with_context(|| context("spectra"))?)
+        }
+        _ => None,
+    };
     let mut h = eigen.values;
     h.truncate(V.ncols());
     Ok(LayerRecord {
@@ -199,6 +222,9 @@ pub(crate) fn analyse(
         residual: eigen.residual,
         orthogonality: eigen.orthogonality,
         awd,
+        c_in_h,
+        m2_in_h,
+        spectral,
         moments_s,
         eigh_s,
     })

@@ -3,7 +3,7 @@
 use crate::plan::RunSpec;
 use crate::record::{LayerRecord, RunRecord};
 use anyhow::{Context, Result};
-use superlinear_stats::{FitConfig, PowerLawFit, loglog};
+use superlinear_stats::{FitConfig, PowerLawFit, loglog, rank};
 
 /// A diagonal `v_iᵀ X v_i` over the top directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,12 @@ pub(crate) fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal)
     fit.dropped.below_noise_floor += looked_at - window;
     fit.top = looked_at;
     Ok(fit)
+}
+
+/// Spearman's rank correlation of `C_ii` and `H_ii` over the [`window`]; `None` where it does not exist.
+pub(crate) fn rank_correlation(spec: &RunSpec, layer: &LayerRecord) -> Option<f64> {
+    let window = window(spec, layer);
+    rank::spearman(&layer.h[..window], &layer.c[..window]).ok().map(|found| found.r)
 }
 
 /// The exponents of a trained network that tables and claims rest on.

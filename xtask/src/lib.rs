@@ -21,6 +21,7 @@ mod record;
 mod report;
 mod reproduce;
 mod schedule;
+mod spectral;
 mod summary;
 mod tidy;
 

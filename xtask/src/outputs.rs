@@ -1,10 +1,14 @@
 //! The outputs of the paper, by id: each turns finished runs into figures and tables.
 
+pub(crate) mod alignment;
 pub(crate) mod bounds;
 mod centred;
+mod commutativity;
 mod decomposition;
 mod pair_grid;
+mod per_sample_spectra;
 mod power_law;
+mod suppression;
 mod table1;
 mod training;
 mod trajectory;
@@ -27,6 +31,14 @@ pub(crate) enum OutputId {
     Trajectory,
     /// Twelve scatters of one matrix's diagonal on another's
     PairGrid,
+    /// C and M₂ in the eigenbasis of H, beside random directions
+    Commutativity,
+    /// Spectra and localisation of per-sample Hessians
+    PerSampleSpectra,
+    /// Correlation of curvature and alignment, by direction
+    Alignment,
+    /// The exponent after edits of per-sample spectra
+    Suppression,
     /// The wedge H² ≤ M₂ ≤ κ_max H and the pointwise exponents
     Bounds,
     /// Loss and accuracy curves of every run
@@ -41,6 +53,10 @@ impl OutputId {
         Self::Decomposition,
         Self::Trajectory,
         Self::PairGrid,
+        Self::Commutativity,
+        Self::PerSampleSpectra,
+        Self::Alignment,
+        Self::Suppression,
         Self::Bounds,
         Self::Training,
     ];
@@ -49,15 +65,20 @@ impl OutputId {
     pub(crate) fn needs(self, run: &RunSpec, featured: &Featured) -> bool {
         match self {
             Self::Table1 | Self::Training => true,
-            Self::PowerLaw | Self::Decomposition | Self::Trajectory | Self::PairGrid | Self::Bounds => {
-                featured.includes(run)
-            }
+            _ => featured.includes(run),
         }
     }
 
     /// Whether the output follows this run over training.
     pub(crate) fn follows(self, run: &RunSpec, featured: &Featured) -> bool {
         matches!(self, Self::Decomposition | Self::Trajectory) && self.needs(run, featured)
+    }
+
+    /// Whether the output shows the spectra of this run's trained layer.
+    pub(crate) fn looks_inside(self, run: &RunSpec, featured: &Featured) -> bool {
+        let spectral =
+            matches!(self, Self::Commutativity | Self::PerSampleSpectra | Self::Alignment | Self::Suppression);
+        spectral && self.needs(run, featured)
     }
 
     /// Draws the output from the runs that it needs.
@@ -72,6 +93,10 @@ impl OutputId {
             Self::Decomposition => Ok(decomposition::draw(&runs)),
             Self::Trajectory => trajectory::draw(&runs),
             Self::PairGrid => pair_grid::draw(&runs),
+            Self::Commutativity => commutativity::draw(&runs),
+            Self::PerSampleSpectra => Ok(per_sample_spectra::draw(&runs)),
+            Self::Alignment => alignment::draw(&runs),
+            Self::Suppression => suppression::draw(&runs),
             Self::Bounds => bounds::draw(&runs),
             Self::Training => Ok(training::draw(&runs)),
         }
@@ -86,6 +111,10 @@ impl std::fmt::Display for OutputId {
             Self::Decomposition => "decomposition",
             Self::Trajectory => "trajectory",
             Self::PairGrid => "pair-grid",
+            Self::Commutativity => "commutativity",
+            Self::PerSampleSpectra => "per-sample-spectra",
+            Self::Alignment => "alignment",
+            Self::Suppression => "suppression",
             Self::Bounds => "bounds",
             Self::Training => "training",
         })
@@ -160,4 +189,9 @@ pub(crate) fn title(spec: &RunSpec) -> String {
         superlinear_datasets::DatasetName::Cifar10 => "CIFAR-10",
     };
     format!("{model} on {dataset}, {}, {} classes", loss_name(spec.loss), spec.n_classes)
+}
+
+/// A matrix's name as figures write it.
+fn symbol(name: &str) -> String {
+    name.replace('₂', "_{2}")
 }

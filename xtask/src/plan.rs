@@ -69,8 +69,21 @@ pub(crate) struct RunSpec {
     pub(crate) top: usize,
     /// Epochs after which the layer is analysed, besides the last.
     pub(crate) checkpoints: Vec<usize>,
+    /// How the trained layer's spectra are looked at; not at all if `None`.
+    pub(crate) spectral: Option<SpectralSpec>,
     /// Seeds the draw of the images, the initial weights and the order of batches, by separate streams.
     pub(crate) seed: u64,
+}
+
+/// Settings of the analysis of spectra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SpectralSpec {
+    /// Samples of each class whose Hessians are looked at one by one (the paper's 20).
+    pub(crate) n_per_class: usize,
+    /// Draws of the Haar null for its spread and a p-value; each takes seconds.
+    pub(crate) null_draws: usize,
+    /// Resamples of the bootstrap.
+    pub(crate) bootstrap_draws: usize,
 }
 
 impl RunSpec {
@@ -140,13 +153,21 @@ pub(crate) fn runs(request: &Request<'_>) -> Result<Vec<RunSpec>> {
         bail!("no run {unknown:?} in profile {}; known: {}", request.profile, known.join(", "));
     }
     let checkpoints = request.checkpoints.unwrap_or(match request.profile {
-        Profile::Smoke => &[1, 20],
+        Profile::Smoke => &[20],
         Profile::Quick | Profile::Paper => &PAPER_CHECKPOINTS,
     });
+    let null_draws = match request.profile {
+        Profile::Smoke => 2,
+        Profile::Quick => 9,
+        Profile::Paper => 99,
+    };
     let needed = all.into_iter().filter(|run| request.outputs.iter().any(|output| output.needs(run, request.featured)));
     let with_checkpoints = needed.map(|mut run| {
         if request.outputs.iter().any(|output| output.follows(&run, request.featured)) {
             run.checkpoints = checkpoints.to_vec();
+        }
+        if request.outputs.iter().any(|output| output.looks_inside(&run, request.featured)) {
+            run.spectral = Some(SpectralSpec { n_per_class: 20, null_draws, bootstrap_draws: 400 });
         }
         run
     });
@@ -179,6 +200,7 @@ fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
                     epochs,
                     top,
                     checkpoints: Vec::new(),
+                    spectral: None,
                     seed,
                 });
             }

@@ -1,7 +1,10 @@
 //! What a finished run leaves: enough to draw every output from and to rebuild every matrix of.
 
+pub(crate) mod spectral;
+
 use crate::plan::RunSpec;
 use serde::{Deserialize, Serialize};
+use spectral::{PairRecord, SpectralRecord};
 use superlinear_store::record::Record;
 
 /// One finished run.
@@ -87,6 +90,12 @@ pub(crate) struct LayerRecord {
     pub(crate) orthogonality: f64,
     /// The activity–weight duality.
     pub(crate) awd: AwdRecord,
+    /// `C` in the eigenbasis of `H`.
+    pub(crate) c_in_h: PairRecord,
+    /// `M₂` in the eigenbasis of `H`.
+    pub(crate) m2_in_h: PairRecord,
+    /// Spectra of a featured run's trained layer.
+    pub(crate) spectral: Option<SpectralRecord>,
     /// Seconds for `H`, `M₂`, `Σ` and the duality's moments.
     pub(crate) moments_s: f64,
     /// Seconds for the eigendecomposition with its check.
@@ -133,5 +142,5 @@ pub(crate) struct Term {
 
 impl Record for RunRecord {
     const KIND: &'static str = "run";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 }

@@ -148,6 +148,10 @@ struct FitSummary {
 struct Timings {
     moments_s: f64,
     eigh_s: f64,
+    /// Pairs of matrices and the Haar null, where spectra were looked at.
+    spectral_pairs_s: Option<f64>,
+    /// Single samples' spectra likewise.
+    spectral_samples_s: Option<f64>,
 }
 
 impl From<PowerLawFit> for FitSummary {
@@ -206,7 +210,12 @@ impl RunSummary {
                 n_zero_activities: layer.awd.n_zero_activities,
             },
             gamma: GammaSummary { emp: emp.into(), awd: awd.into(), m2: m2.into(), c_on_m2: c_on_m2.into() },
-            timings: Timings { moments_s: layer.moments_s, eigh_s: layer.eigh_s },
+            timings: Timings {
+                moments_s: layer.moments_s,
+                eigh_s: layer.eigh_s,
+                spectral_pairs_s: layer.spectral.as_ref().map(|spectral| spectral.pairs_s),
+                spectral_samples_s: layer.spectral.as_ref().map(|spectral| spectral.samples_s),
+            },
         })
     }
 }

@@ -93,6 +93,29 @@ fn shape(samples: &LayerSamples, n_moments: usize) -> KroneckerShape {
     }
 }
 
+/// The generalised Gauss–Newton matrix of the layer, `E_p[S_p^{GN} ⊗ a_p a_pᵀ]`, `P × P`, PSD, with
+/// [`Tail::gauss_newton`] in the place of `S_p`.
+///
+/// Behind a piecewise-linear tail it is `H` under cross-entropy and linear MSE. Under cross-entropy it also is the Fisher
+/// matrix with labels drawn from the network.
+///
+/// # Panics
+/// When `samples` were not collected from `net`.
+#[track_caller]
+pub fn gauss_newton(net: &Network<f64>, samples: &LayerSamples) -> Mat<f64> {
+    let tail = Tail::new(net, samples.dense, samples.loss);
+    let mut moments = kronecker_moments(
+        shape(samples, 1),
+        || tail.buffers(),
+        |at, p, left, right| {
+            tail.gauss_newton(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
+            vech(at.S.as_ref(), left);
+            outer_product_vech(1.0, samples.activities.col_as_slice(p), right);
+        },
+    );
+    moments.remove(0)
+}
+
 /// `‖a_p‖²‖S_p‖_F`, an upper bound on `‖h_p‖` of every sample.
 fn norm_bounds(net: &Network<f64>, samples: &LayerSamples) -> Vec<f64> {
     let tail = Tail::new(net, samples.dense, samples.loss);

@@ -37,7 +37,7 @@ pub use kronecker_moment::{
     vech_len,
 };
 pub use layer_moments::{
-    LayerMoments, SampleCurvature, absolute_hessian, largest_curvature, layer_moments, layer_moments_with,
+    LayerMoments, SampleCurvature, absolute_hessian, gauss_newton, largest_curvature, layer_moments, layer_moments_with,
 };
 pub use layer_samples::{LayerSamples, LayerSamplesError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};

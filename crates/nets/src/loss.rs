@@ -117,6 +117,28 @@ impl Loss {
             scale * sum
         });
     }
+
+    /// The Gauss–Newton matrix in the logits, PSD: the curvature of the convex outer function of the loss alone, seen through
+    /// the first derivatives of what it is a function of.
+    ///
+    /// The outer function takes the logits for cross-entropy and linear MSE, where this is [`Loss::hessian`], and the
+    /// probabilities `q` for softmax-MSE, where it is `(2/n_out) D_q²`.
+    ///
+    /// # Panics
+    /// As [`Loss::hessian`].
+    #[track_caller]
+    pub fn gauss_newton<T: Scalar>(self, logits: &[T], label: u8, probabilities: &mut [T], mut matrix: MatMut<'_, T>) {
+        if self != Self::SoftmaxMse {
+            return self.hessian(logits, label, probabilities, matrix);
+        }
+        let n_out = logits.len();
+        assert!(matrix.nrows() == n_out && matrix.ncols() == n_out, "Q is n_out × n_out");
+        softmax(logits, probabilities);
+        let q = &*probabilities;
+        let d = |a: usize, b: usize| if a == b { q[a] * sum_of_others(q, a) } else { -q[a] * q[b] };
+        let scale = T::of(2.0 / n_out as f64);
+        fill_symmetric(matrix.as_mut(), |a, b| scale * (0..n_out).map(|c| d(a, c) * d(c, b)).sum::<T>());
+    }
 }
 
 /// Fills a matrix from its lower triangle, so that it is symmetric to the last bit.

@@ -36,6 +36,7 @@ pub struct PreActivation<T> {
 enum Order {
     Gradient,
     Hessian,
+    GaussNewton,
 }
 
 impl<'a, T: Scalar> Tail<'a, T> {
@@ -104,6 +105,17 @@ impl<'a, T: Scalar> Tail<'a, T> {
         self.walk_back(z, label, into, Order::Gradient);
     }
 
+    /// As [`Tail::curvature`] with the Gauss–Newton matrix of the tail in the place of `S`: `JᵀQJ` with `J = ∂logits/∂z` and
+    /// [`Loss::gauss_newton`] for `Q`, PSD. The second derivatives of activations, and of the softmax under squared error, are
+    /// left out; behind a piecewise-linear tail and under cross-entropy nothing is.
+    ///
+    /// # Panics
+    /// As [`Tail::curvature`].
+    #[track_caller]
+    pub fn gauss_newton(&self, z: &[T], label: u8, into: &mut PreActivation<T>) {
+        self.walk_back(z, label, into, Order::GaussNewton);
+    }
+
     #[track_caller]
     fn walk_back(&self, z: &[T], label: u8, into: &mut PreActivation<T>, order: Order) {
         assert_eq!(z.len(), self.d_out(), "z has length d_out");
@@ -114,9 +126,11 @@ impl<'a, T: Scalar> Tail<'a, T> {
         // A tail without layers has its logits at z itself, and δ and S take the place of the last buffers.
         let at_logits = gradients.last_mut().unwrap_or(delta);
         *loss = self.loss.value_and_gradient(logits, label, at_logits);
-        if order == Order::Hessian {
-            let at_logits = hessians.last_mut().unwrap_or(S);
-            self.loss.hessian(logits, label, probabilities, at_logits.as_mut());
+        let Q = hessians.last_mut().unwrap_or(S).as_mut();
+        match order {
+            Order::Gradient => {}
+            Order::Hessian => self.loss.hessian(logits, label, probabilities, Q),
+            Order::GaussNewton => self.loss.gauss_newton(logits, label, probabilities, Q),
         }
         let mut dense = self.net.architecture().dense_layers().len();
         for (l, layer) in layers.iter().enumerate().rev() {
@@ -137,7 +151,7 @@ impl<'a, T: Scalar> Tail<'a, T> {
                         T::ONE,
                         Par::Seq,
                     );
-                    if order == Order::Hessian {
+                    if order != Order::Gradient {
                         congruence(weight, hessian.as_ref(), half_products[l].as_mut(), below_hessian.as_mut());
                     }
                 }
@@ -153,7 +167,9 @@ impl<'a, T: Scalar> Tail<'a, T> {
                         for ((s, &above), &z_j) in column.iter_mut().zip(hessian.col_as_slice(i)).zip(input) {
                             *s = (slope_i * activation.derivative(z_j)) * above;
                         }
-                        column[i] += activation.second_derivative(z_i) * gradient[i];
+                        if order == Order::Hessian {
+                            column[i] += activation.second_derivative(z_i) * gradient[i];
+                        }
                     }
                 }
             }
@@ -236,6 +252,43 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    /// `Σ_c 2/n_out (J_qᵀ J_q)` and `J_fᵀ D_q J_f` with Jacobians by differences of the outputs.
+    #[test]
+    fn gauss_newton_is_made_of_first_derivatives() {
+        let mut rng = ChaCha8Rng::seed_from_u64(6);
+        for (loss, activation) in [
+            (Loss::CrossEntropy, Activation::Tanh),
+            (Loss::SoftmaxMse, Activation::Tanh),
+            (Loss::LinearMse, Activation::Tanh),
+            (Loss::SoftmaxMse, Activation::Relu),
+        ] {
+            let net = Network::<f64>::init(Architecture::mlp(&[3, 5, 4, 3], activation).unwrap(), &mut rng);
+            let tail = Tail::new(&net, 0, loss);
+            let z: Vec<f64> = (0..5).map(|_| 2.0 * rng.random::<f64>() - 1.0).collect();
+            let (step, mut at) = (1e-6, tail.buffers());
+            // What the convex outer function takes: probabilities under softmax-MSE, else logits.
+            let mut inner = |k: usize, by: f64| -> Vec<f64> {
+                let mut z = z.clone();
+                z[k] += by;
+                tail.gradient(&z, 1, &mut at);
+                let f = at.outputs.last().unwrap().clone();
+                let total: f64 = f.iter().map(|f| f.exp()).sum();
+                if loss == Loss::SoftmaxMse { f.iter().map(|f| f.exp() / total).collect() } else { f }
+            };
+            let here = inner(0, 0.0);
+            let J = Mat::from_fn(3, 5, |c, k| (inner(k, step)[c] - inner(k, -step)[c]) / (2.0 * step));
+            let total: f64 = here.iter().map(|f| f.exp()).sum();
+            let outer = Mat::from_fn(3, 3, |a, b| {
+                let (q_a, q_b) = (here[a].exp() / total, here[b].exp() / total);
+                let diagonal = if a == b { 1.0 } else { 0.0 };
+                if loss == Loss::CrossEntropy { diagonal * q_a - q_a * q_b } else { diagonal * 2.0 / 3.0 }
+            });
+            let truth = J.transpose() * outer * &J;
+            tail.gauss_newton(&z, 1, &mut at);
+            assert!((&at.S - truth).norm_max() < 1e-8, "{loss} {activation}");
         }
     }
 }

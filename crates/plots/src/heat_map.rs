@@ -28,7 +28,7 @@ pub struct HeatMap {
 
 impl HeatMap {
     /// Most cells along each side.
-    pub const MAX_CELLS: usize = 400;
+    pub const MAX_CELLS: usize = 200;
 
     /// The matrix of `rows × cols` values, row by row. Non-finite entries are dropped and counted.
     ///
@@ -62,23 +62,32 @@ impl HeatMap {
         if rows == 0 || cols == 0 {
             return Err(PlotError::HeatMapShape { rows, cols, found: 0 });
         }
+        let reduced = reduce.matrix((rows, cols), value);
+        Ok(Self::of((rows, cols), reduced, colors, bar_label.into()))
+    }
+
+    /// A matrix of `rows × cols` that [`Reduce::matrix`] has reduced before, for example where the whole is no longer at hand.
+    ///
+    /// # Errors
+    /// [`PlotError::HeatMapShape`] when the cells are not those of such a matrix.
+    pub fn from_reduced(
+        (rows, cols): (usize, usize),
+        cells: Vec<f64>,
+        colors: ColorScale,
+        bar_label: impl Into<String>,
+    ) -> Result<Self, PlotError> {
         let (cell_rows, cell_cols) = (rows.min(Self::MAX_CELLS), cols.min(Self::MAX_CELLS));
-        let block = |k: usize, n: usize, cells: usize| k * n / cells..(k + 1) * n / cells;
-        let (mut cells, mut dropped) = (Vec::with_capacity(cell_rows * cell_cols), 0);
-        let mut entries = Vec::new();
-        for i in 0..cell_rows {
-            for j in 0..cell_cols {
-                entries.clear();
-                for r in block(i, rows, cell_rows) {
-                    entries.extend(block(j, cols, cell_cols).map(|c| value(r, c)));
-                }
-                let all = entries.len();
-                entries.retain(|v| v.is_finite());
-                dropped += all - entries.len();
-                cells.push(reduce.block(&entries));
-            }
+        if cells.is_empty() || cells.len() != cell_rows * cell_cols {
+            return Err(PlotError::HeatMapShape { rows: cell_rows, cols: cell_cols, found: cells.len() });
         }
-        Ok(Self { rows, cols, cell_rows, cell_cols, cells, dropped, colors, bar_label: bar_label.into() })
+        let dropped = cells.iter().filter(|v| !v.is_finite()).count();
+        Ok(Self::of((rows, cols), Reduced { cells, dropped }, colors, bar_label.into()))
+    }
+
+    fn of((rows, cols): (usize, usize), reduced: Reduced, colors: ColorScale, bar_label: String) -> Self {
+        let Reduced { cells, dropped } = reduced;
+        let (cell_rows, cell_cols) = (rows.min(Self::MAX_CELLS), cols.min(Self::MAX_CELLS));
+        Self { rows, cols, cell_rows, cell_cols, cells, dropped, colors, bar_label }
     }
 
     pub(crate) fn extent(&self) -> [(f64, f64); 2] {
@@ -134,12 +143,48 @@ pub enum Reduce {
     LargestMagnitude,
     /// The mean: noise averages out, lone large entries fade.
     Mean,
+    /// The entry in the middle of the block, `(first + end)/2` each way: every cell is one true entry, so that a random matrix
+    /// looks as random as it is; the diagonal of a square matrix stays on the diagonal.
+    Middle,
+}
+
+/// Cells with the number of entries that were not finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reduced {
+    /// Cell by cell, row after row; NaN where a block holds no finite value.
+    pub cells: Vec<f64>,
+    /// Non-finite entries.
+    pub dropped: usize,
 }
 
 impl Reduce {
+    /// The matrix of `rows × cols` with the entries `value(r, c)`, at most [`HeatMap::MAX_CELLS`] cells a side.
+    pub fn matrix(self, (rows, cols): (usize, usize), value: impl Fn(usize, usize) -> f64) -> Reduced {
+        let (cell_rows, cell_cols) = (rows.min(HeatMap::MAX_CELLS), cols.min(HeatMap::MAX_CELLS));
+        let block = |k: usize, n: usize, cells: usize| k * n / cells..(k + 1) * n / cells;
+        let (mut cells, mut dropped) = (Vec::with_capacity(cell_rows * cell_cols), 0);
+        let mut entries = Vec::new();
+        for i in 0..cell_rows {
+            for j in 0..cell_cols {
+                let (r, c) = (block(i, rows, cell_rows), block(j, cols, cell_cols));
+                entries.clear();
+                if self == Self::Middle {
+                    entries.push(value((r.start + r.end) / 2, (c.start + c.end) / 2));
+                } else {
+                    r.for_each(|r| entries.extend(c.clone().map(|c| value(r, c))));
+                }
+                let all = entries.len();
+                entries.retain(|v| v.is_finite());
+                dropped += all - entries.len();
+                cells.push(self.block(&entries));
+            }
+        }
+        Reduced { cells, dropped }
+    }
+
     fn block(self, entries: &[f64]) -> f64 {
         match self {
-            Self::LargestMagnitude => {
+            Self::LargestMagnitude | Self::Middle => {
                 entries.iter().fold(f64::NAN, |best, &v| if best.is_nan() || v.abs() > best.abs() { v } else { best })
             }
             // Scaled first, so that the sum of large entries cannot overflow. 0/0 marks the empty block.
@@ -220,23 +265,37 @@ mod tests {
 
     #[test]
     fn blocks_keep_the_largest_magnitude_with_its_sign_or_the_mean() {
-        // 800 × 800: blocks of 2 × 2.
+        // 400 × 400: blocks of 2 × 2.
         let value = |r: usize, c: usize| match (r, c) {
             (2, 5) => -9.0,
             (3, 4) => 8.0,
             (0, 0) => f64::NAN,
             _ => 1.0,
         };
-        let map = |reduce| HeatMap::from_fn((800, 800), value, reduce, PLAIN, "").unwrap();
+        let map = |reduce| HeatMap::from_fn((400, 400), value, reduce, PLAIN, "").unwrap();
         let largest = map(Reduce::LargestMagnitude);
-        assert_eq!(largest.cell_shape(), (400, 400));
-        assert_eq!((largest.cells[400 + 2], largest.cells[0], largest.dropped()), (-9.0, 1.0, 1));
-        assert_eq!(map(Reduce::Mean).cells[400 + 2], (-9.0 + 8.0 + 1.0 + 1.0) / 4.0);
+        assert_eq!(largest.cell_shape(), (200, 200));
+        assert_eq!((largest.cells[200 + 2], largest.cells[0], largest.dropped()), (-9.0, 1.0, 1));
+        assert_eq!(map(Reduce::Mean).cells[200 + 2], (-9.0 + 8.0 + 1.0 + 1.0) / 4.0);
+        assert_eq!((map(Reduce::Middle).cells[200 + 2], map(Reduce::Middle).dropped()), (1.0, 0));
+    }
+
+    #[test]
+    fn the_middle_keeps_the_diagonal_and_cells_may_be_given() {
+        let n = 2500;
+        let identity = |r, c| if r == c { 1.0 } else { 0.0 };
+        let reduced = Reduce::Middle.matrix((n, n), identity);
+        let trace: f64 = (0..200).map(|k| reduced.cells[k * 201]).sum();
+        assert_eq!((trace, reduced.cells.iter().sum::<f64>()), (200.0, 200.0));
+        let given = HeatMap::from_reduced((n, n), reduced.cells, PLAIN, "").unwrap();
+        assert_eq!(given, HeatMap::from_fn((n, n), identity, Reduce::Middle, PLAIN, "").unwrap());
+        let ragged = HeatMap::from_reduced((n, 3), vec![0.0; 7], PLAIN, "").unwrap_err();
+        assert_eq!(ragged, PlotError::HeatMapShape { rows: 200, cols: 3, found: 7 });
     }
 
     #[test]
     fn every_entry_belongs_to_exactly_one_block() {
-        for n in [1, 399, 400, 401, 777, 2500] {
+        for n in [1, 199, 200, 201, 777, 2500] {
             let map = HeatMap::from_fn((n, 1), |_, _| 1.0, Reduce::Mean, PLAIN, "").unwrap();
             let (cells, _) = map.cell_shape();
             let blocks: Vec<_> = (0..cells).map(|k| (k * n / cells, (k + 1) * n / cells)).collect();

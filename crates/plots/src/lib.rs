@@ -47,7 +47,7 @@ mod trace;
 pub use color::Color;
 pub use error::PlotError;
 pub use figure::{Aspect, Axis, Direction, Figure, Legends, Note, Panel, Place, Range, Size, TickMarks};
-pub use heat_map::{ColorScale, HeatMap, Reduce};
+pub use heat_map::{ColorScale, HeatMap, Reduce, Reduced};
 pub use layers::{
     Band, BarGroup, Bars, BinHeight, Bins, Dash, ErrorBars, Fill, Guide, Histogram, Layer, Line, Marker, Reference,
     ReferenceAt, Scatter, Text,

@@ -1,13 +1,11 @@
 //! Self-adjoint eigendecomposition that checks itself.
 
+use crate::symmetric::{Defect, TOLERANCE, power_of_two_near, symmetric_norm};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 
-/// Residual and orthogonality must be within `TOLERANCE · ε · P` (relative to `‖A‖` and to 1).
-const TOLERANCE: f64 = 10.0;
-
 /// Eigenvalues below `NOISE · ε · √P · max|λ|` are rounding.
-const NOISE: f64 = 10.0;
+pub(crate) const NOISE: f64 = 10.0;
 
 /// Eigenpairs of a symmetric matrix, largest eigenvalue first, with the evidence that they are.
 #[derive(Clone, Debug)]
@@ -73,6 +71,15 @@ pub enum EighError {
     },
 }
 
+impl From<Defect> for EighError {
+    fn from(defect: Defect) -> Self {
+        match defect {
+            Defect::NotFinite { row, column, value } => Self::NotFinite { row, column, value },
+            Defect::Asymmetric { asymmetry, tolerance, .. } => Self::Asymmetric { asymmetry, tolerance },
+        }
+    }
+}
+
 /// All eigenpairs of a symmetric matrix `A` of order `P`, descending; residual `‖AV − VΛ‖ ≤ 10·ε·P·‖A‖` and
 /// orthogonality `‖VᵀV − I‖ ≤ 10·ε·P` are verified before anything is returned.
 ///
@@ -87,7 +94,7 @@ pub fn eigh(A: MatRef<'_, f64>) -> Result<Eigh, EighError> {
         return Err(EighError::Shape { nrows: P, ncols: A.ncols() });
     }
     let tolerance = TOLERANCE * f64::EPSILON * P as f64;
-    let norm = check_symmetric(A, tolerance)?;
+    let norm = symmetric_norm(A, tolerance)?;
     let (ascending, vectors) = decompose(A)?;
     let values: Vec<f64> = ascending.iter().rev().copied().collect();
     let vectors = vectors.as_ref().reverse_cols().to_owned();
@@ -112,32 +119,6 @@ pub fn eigh(A: MatRef<'_, f64>) -> Result<Eigh, EighError> {
     let largest = values[0].abs().max(values[P - 1].abs());
     let noise_floor = NOISE * f64::EPSILON * (P as f64).sqrt() * largest;
     Ok(Eigh { values, vectors, residual, orthogonality, noise_floor })
-}
-
-/// `‖A‖`, for an `A` that is finite and symmetric up to rounding.
-fn check_symmetric(A: MatRef<'_, f64>, tolerance: f64) -> Result<f64, EighError> {
-    let mut squared = 0.0;
-    let mut difference = 0.0;
-    for column in 0..A.ncols() {
-        for row in 0..A.nrows() {
-            let value = A[(row, column)];
-            if !value.is_finite() {
-                return Err(EighError::NotFinite { row, column, value });
-            }
-            squared += value * value;
-            if row > column {
-                let gap = value - A[(column, row)];
-                difference += 2.0 * gap * gap;
-            }
-        }
-    }
-    // Squares of tiny or huge entries leave the range of doubles; norm_l2 does not.
-    let norm = if squared.is_normal() { squared.sqrt() } else { A.norm_l2() };
-    let asymmetry = if norm == 0.0 { 0.0 } else { difference.sqrt() / norm };
-    if asymmetry > tolerance {
-        return Err(EighError::Asymmetric { asymmetry, tolerance });
-    }
-    Ok(norm)
 }
 
 fn decompose(A: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), EighError> {
@@ -166,29 +147,11 @@ fn decompose(A: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), EighError> {
     Ok((values.column_vector().iter().map(|lambda| scale * lambda).collect(), vectors))
 }
 
-/// The power of two at or below `x > 0`, kept where neither it nor its inverse leaves the normal doubles; 1 for 0.
-fn power_of_two_near(x: f64) -> f64 {
-    if x == 0.0 { 1.0 } else { 2_f64.powi(x.log2().floor().clamp(-1_000.0, 1_000.0) as i32) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{by_threads, prescribed};
     use proptest::prelude::*;
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
-    use rand_distr::{Distribution, StandardNormal};
-
-    /// `Q diag(λ) Qᵀ` with a random orthogonal `Q`.
-    fn prescribed(values: &[f64], seed: u64) -> Mat<f64> {
-        let P = values.len();
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let G = Mat::<f64>::from_fn(P, P, |_, _| StandardNormal.sample(&mut rng));
-        let Q = G.qr().compute_Q();
-        let scaled = Mat::from_fn(P, P, |i, j| Q[(i, j)] * values[j]);
-        let A = &scaled * Q.transpose();
-        Mat::from_fn(P, P, |i, j| 0.5 * (A[(i, j)] + A[(j, i)]))
-    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
@@ -217,20 +180,11 @@ mod tests {
     fn bit_identical_for_any_number_of_threads() {
         let values: Vec<f64> = (0..400).map(|k| (-0.05 * f64::from(k)).exp()).collect();
         let A = prescribed(&values, 7);
-        let run = |threads| {
-            let pool = rayon_pool(threads);
-            pool.install(|| eigh(A.as_ref()).unwrap())
-        };
-        let one = run(1);
-        for threads in [2, 3] {
-            let other = run(threads);
+        let [one, others @ ..] = by_threads(|| eigh(A.as_ref()).unwrap());
+        for other in others {
             assert_eq!(other.values, one.values);
             assert_eq!(other.vectors, one.vectors);
         }
-    }
-
-    fn rayon_pool(threads: usize) -> rayon::ThreadPool {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
     }
 
     #[test]

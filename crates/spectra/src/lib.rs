@@ -1,26 +1,59 @@
-//! Spectra of symmetric matrices that can be trusted, and diagonals in an eigenbasis.
+//! Spectra of symmetric matrices that can be trusted, and what two matrices have in common, read in an eigenbasis.
 //!
 //! [`eigh`] decomposes a symmetric matrix, checks the residual and the orthogonality of what it got, and returns the
 //! pairs in descending order with a stated noise floor. [`diagonal_in_basis`] reads `v_iᵀ A v_i` for every column of a
-//! basis. Pure linear algebra: the crate sees no network and no data.
+//! basis. [`InEigenbasis`] is a matrix `A` in the eigenbasis of another, `B`: commutator error, leakage, recovery and
+//! normalised coupling, in all directions, the top block and the bulk. [`HaarNull`] says in closed form what the
+//! commutator error would be if `A` kept its spectrum and lost its directions, [`sample_haar_null`] how it would scatter.
+//! [`principal_angles`] and [`top_overlaps`] compare subspaces, [`inverse_participation_ratio`] tells how many entries
+//! carry a vector.
+//!
+//! Pure linear algebra: the crate sees no network and no data. Eigenvalues and eigenvectors are always in descending
+//! order, norms are Frobenius norms, and a quantity that would divide by zero is an error or `None`, never NaN.
 //!
 //! ```
-//! use superlinear_spectra::{diagonal_in_basis, eigh};
+//! use superlinear_spectra::{HaarNull, InEigenbasis, Windows, eigh};
 //!
-//! let H = faer::mat![[2.0, 1.0], [1.0, 2.0]];
-//! let eigen = eigh(H.as_ref())?;
+//! let B = faer::mat![[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 0.5]];
+//! let eigen = eigh(B.as_ref())?;
 //! assert!((eigen.values[0] - 3.0).abs() < 1e-14);
-//! let diagonal = diagonal_in_basis(H.as_ref(), eigen.vectors.as_ref());
-//! assert!((diagonal[1] - 1.0).abs() < 1e-14);
-//! # Ok::<(), superlinear_spectra::EighError>(())
+//!
+//! // B² and a disturbance.
+//! let A = faer::mat![[5.0, 4.0, 0.1], [4.0, 5.0, 0.0], [0.1, 0.0, 0.25]];
+//! let pair = InEigenbasis::new(A.as_ref(), &eigen)?;
+//! let found = pair.diagnostics(&Windows::PAPER).full;
+//! let null = HaarNull::of_pair(&pair);
+//! assert!(found.commutator.unwrap() < 0.05 * null.baseline());
+//! assert!(found.recovery.unwrap() > 0.999);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![allow(non_snake_case)]
 
 mod basis;
+mod commutator;
 mod eigh;
+mod haar;
+mod haar_draws;
+mod localisation;
+mod overlap;
+mod symmetric;
+#[cfg(test)]
+mod testing;
+mod window;
 
-pub use basis::diagonal_in_basis;
+pub use basis::{diagonal_in_basis, in_basis};
+pub use commutator::{Coupling, DiagnosticError, Diagnostics, InEigenbasis, PairDiagnostics};
 pub use eigh::{Eigh, EighError, eigh};
+pub use haar::{HaarNull, Traces, expected_squared_commutator};
+pub use haar_draws::{HaarDraws, NullTest, draw_haar_null, haar_orthogonal, sample_haar_null};
+pub use localisation::{
+    LocalisationError, expected_inverse_participation_ratio, inverse_participation_ratio,
+    kronecker_inverse_participation_ratio, participation_ratio,
+};
+pub use overlap::{
+    OverlapError, PrincipalAngles, TopOverlap, expected_overlap, principal_angles, subspace_overlap, top_overlaps,
+};
+pub use window::{Window, Windows};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -7,9 +7,20 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use rand::Rng;
 
-/// How to bootstrap.
+/// Which eigenpairs are correlated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pairs {
+    /// All that are not zero, of every sample. Most are far down the spectra of well-fitted samples.
+    All,
+    /// The one of largest `|κ|` of every sample: those that carry the second moment.
+    Leading,
+}
+
+/// What to correlate and how to bootstrap.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AlignmentConfig {
+    /// Which eigenpairs.
+    pub pairs: Pairs,
     /// Resamples of the samples, all pairs of a sample together.
     pub n_draws: usize,
     /// Of the intervals.
@@ -17,13 +28,13 @@ pub struct AlignmentConfig {
 }
 
 impl Default for AlignmentConfig {
-    /// 400 resamples, 95 %.
+    /// All pairs, 400 resamples, 95 %.
     fn default() -> Self {
-        Self { n_draws: 400, level: 0.95 }
+        Self { pairs: Pairs::All, n_draws: 400, level: 0.95 }
     }
 }
 
-/// Correlation of `X = |κ_m|` and `Y_i = (u_m·v_i)²` over the eigenpairs of all samples, for one direction `i`.
+/// Correlation of `X = |κ_m|` and `Y_i = (u_m·v_i)²` over eigenpairs of all samples, for one direction `i`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DirectionCorrelation {
     /// The direction, from 0.
@@ -64,6 +75,14 @@ pub fn correlations(
     rng: &mut impl Rng,
 ) -> Option<AlignmentReport> {
     assert!(config.n_draws > 0, "no draws asked for");
+    let leading;
+    let ensemble = match config.pairs {
+        Pairs::All => ensemble,
+        Pairs::Leading => {
+            leading = ensemble.leading();
+            &leading
+        }
+    };
     let (k, n_pairs) = (ensemble.n_directions(), ensemble.kappa().len());
     let counts = resample_counts(ensemble.n_samples(), config.n_draws, rng);
     // Column 0 is the ensemble itself.
@@ -166,7 +185,8 @@ mod tests {
     fn equals_pearson_and_spearman_of_the_used_pairs() {
         let ensemble = example(40, 0.6, &mut ChaCha8Rng::seed_from_u64(0));
         let rng = &mut ChaCha8Rng::seed_from_u64(1);
-        let report = correlations(&ensemble, AlignmentConfig { n_draws: 50, level: 0.9 }, rng).unwrap();
+        let report =
+            correlations(&ensemble, AlignmentConfig { n_draws: 50, level: 0.9, ..Default::default() }, rng).unwrap();
         assert_eq!((report.directions.len(), report.n_undefined), (2, 2), "zero and constant alignments have none");
         for found in &report.directions {
             let ln = |values: &mut dyn Iterator<Item = f64>| values.map(f64::ln).collect::<Vec<f64>>();
@@ -180,6 +200,18 @@ mod tests {
         assert!((report.mean - mean).abs() < 1e-14 && report.mean_interval.contains(mean));
     }
 
+    #[test]
+    fn leading_pairs_are_the_first_of_every_sample() {
+        let ensemble = example(40, 0.6, &mut ChaCha8Rng::seed_from_u64(0));
+        let config = AlignmentConfig { pairs: Pairs::Leading, ..Default::default() };
+        let report = correlations(&ensemble, config, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+        let first = |p: usize| ensemble.pairs_of(p).start;
+        let x: Vec<f64> = (0..40).map(|p| ensemble.kappa()[first(p)].ln()).collect();
+        let y: Vec<f64> = (0..40).map(|p| ensemble.alignment()[(0, first(p))].ln()).collect();
+        assert_eq!(report.directions[0].n_used, 40);
+        assert!((report.directions[0].pearson_log - pearson(&x, &y).unwrap().r).abs() < 1e-12);
+    }
+
     /// The 90 % interval covers the truth about as often as it says.
     #[test]
     fn the_interval_covers() {
@@ -187,7 +219,9 @@ mod tests {
         for seed in 0..200 {
             let ensemble = example(60, 0.6, &mut ChaCha8Rng::seed_from_u64(1_000 + seed));
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-            let report = correlations(&ensemble, AlignmentConfig { n_draws: 200, level: 0.9 }, rng).unwrap();
+            let report =
+                correlations(&ensemble, AlignmentConfig { n_draws: 200, level: 0.9, ..Default::default() }, rng)
+                    .unwrap();
             // Sorting within samples leaves the pairs what they are.
             covered += usize::from(report.directions[0].interval.contains(0.6));
         }

@@ -132,6 +132,20 @@ impl SpectralEnsemble {
         self.first[p]..self.first[p + 1]
     }
 
+    /// Every sample with its leading eigenpair alone.
+    pub fn leading(&self) -> Self {
+        let pairs: Vec<usize> = (0..self.n_samples()).filter_map(|p| self.pairs_of(p).next()).collect();
+        let mut first = vec![0];
+        for p in 0..self.n_samples() {
+            first.push(first[p] + usize::from(!self.pairs_of(p).is_empty()));
+        }
+        Self {
+            kappa: pairs.iter().map(|&pair| self.kappa[pair]).collect(),
+            alignment: Mat::from_fn(self.n_directions(), pairs.len(), |i, k| self.alignment[(i, pairs[k])]),
+            first,
+        }
+    }
+
     /// The diagonals of the ensemble itself.
     pub fn diagonals(&self) -> Diagonals {
         self.diagonals_with(&self.kappa)
@@ -247,6 +261,7 @@ pub(crate) mod tests {
     fn samples_without_curvature_count_and_never_divide() {
         let ensemble = SpectralEnsemble::new(&[vec![], vec![2.0]], faer::mat![[1.0], [0.0]]).unwrap();
         assert_eq!(ensemble.diagonals(), Diagonals { h: vec![1.0, 0.0], m2: vec![2.0, 0.0] });
+        assert_eq!(ensemble.leading(), ensemble);
         assert_eq!(ensemble.gap_curves(&[2.0], 1), faer::mat![[1.0], [0.0]]);
         assert_eq!(ensemble.gap_curves(&[0.0], 1), faer::mat![[0.0], [0.0]]);
     }

@@ -3,6 +3,7 @@
 use super::decomposition::{curve, norms};
 use super::{CaptionedFigure, Drawn, Table, loss_name, title};
 use crate::fits::{self, Diagonal};
+use crate::record::spectral::WindowRecord;
 use crate::record::{LayerRecord, RunRecord};
 use anyhow::Result;
 use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
@@ -15,17 +16,22 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
         panels.push(exponents(run)?);
     }
     panels.extend(runs.iter().map(|run| norms(run)));
+    panels.extend(runs.iter().map(|run| commutators(run)));
+    panels.extend(runs.iter().map(|run| agreement(run)));
     panels.extend(runs.iter().map(|run| loss(run)));
-    let figure = Figure::new("Over training", 3, runs.len().max(1), panels);
+    let figure = Figure::new("Over training", 5, runs.len().max(1), panels);
     let names: Vec<String> = runs.iter().map(|run| title(&run.spec)).collect();
     let caption = format!(
         "{}. Above: the exponent of each matrix's diagonal on H_ii over the top 𝒩 directions, refitted at every checkpoint \
-         in that checkpoint's own eigenbasis. Middle: Frobenius norms of the duality's terms. Below: training loss. The \
-         claim is that they settle as training converges.",
+         in that checkpoint's own eigenbasis. Second: Frobenius norms of the duality's terms. Third: commutator error \
+         of C and H over all directions, the top 100 and the bulk up to 1000, each as a solid line over the dashed expectation for \
+         random directions. Fourth: Spearman's rank correlation of C_ii and H_ii, leakage of C in the eigenbasis of H, the commutator relative to \
+         the products CH and HC (near 1 for random directions), and the share of \
+         its squared norm on the diagonal (recovery). Below: training loss. The claim is that they settle as training converges.",
         names.join("; ")
     );
     let figures = vec![CaptionedFigure { name: "trajectory".to_owned(), caption, figure }];
-    Ok(Drawn { figures, tables: vec![table(runs)?] })
+    Ok(Drawn { figures, tables: vec![table(runs)?, commutator_table(runs)] })
 }
 
 /// The exponent of one diagonal on `H` at one checkpoint; infinite errors and failed fits are left out of the figure.
@@ -41,6 +47,71 @@ fn exponents(run: &RunRecord) -> Result<Panel> {
     }
     let title = format!("{}: exponents on H", loss_name(run.spec.loss));
     Ok(Panel::new(title, Axis::linear("epoch"), Axis::linear("γ"), layers))
+}
+
+/// Commutator error of `C` and `H` by window, with its expectation for random directions.
+fn commutators(run: &RunRecord) -> Panel {
+    let windows = &run.layer().c_in_h.windows;
+    let mut layers: Vec<Layer> = Vec::new();
+    for (k, window) in windows.iter().enumerate() {
+        let label = if k == 0 { "all".to_owned() } else { format!("{}–{}", window.first + 1, window.end) };
+        let value = |of: fn(&WindowRecord) -> Option<f64>| {
+            move |layer: &LayerRecord| layer.c_in_h.windows.get(k).and_then(of).unwrap_or(f64::NAN)
+        };
+        layers.push(curve(&label, k, Dash::Solid, run, value(|window| window.commutator)));
+        layers.push(curve("", k, Dash::Dashed, run, value(|window| window.commutator_null)));
+    }
+    let title = format!("{}: commutator of C and H", loss_name(run.spec.loss));
+    Panel::new(title, Axis::linear("epoch"), Axis::log10("‖[C,H]‖ / (‖C‖‖H‖)"), layers)
+}
+
+/// How far the order of `C_ii` is that of `H_ii`, and how nearly diagonal `C` is in the eigenbasis of `H`.
+fn agreement(run: &RunRecord) -> Panel {
+    let full = |layer: &LayerRecord, of: fn(&WindowRecord) -> Option<f64>| of(layer.c_in_h.full()).unwrap_or(f64::NAN);
+    let layers = vec![
+        Reference::new("", ReferenceAt::Y(1.0)).into(),
+        curve("Spearman", 0, Dash::Solid, run, |layer| fits::rank_correlation(&run.spec, layer).unwrap_or(f64::NAN)),
+        curve("recovery", 1, Dash::Dashed, run, |layer| full(layer, |window| window.recovery)),
+        curve("relative commutator", 2, Dash::DashDot, run, |layer| full(layer, |window| window.relative)),
+        curve("leakage", 3, Dash::Dotted, run, |layer| full(layer, |window| window.leakage)),
+    ];
+    let title = format!("{}: C in the eigenbasis of H", loss_name(run.spec.loss));
+    Panel::new(title, Axis::linear("epoch"), Axis::linear("coefficient"), layers)
+}
+
+/// The numbers of both panels.
+fn commutator_table(runs: &[&RunRecord]) -> Table {
+    let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.5e}"));
+    let mut rows = Vec::new();
+    for run in runs {
+        for layer in &run.layers {
+            let spearman = number(fits::rank_correlation(&run.spec, layer));
+            for window in &layer.c_in_h.windows {
+                rows.push(vec![
+                    run.spec.id(),
+                    layer.epoch.to_string(),
+                    format!("{}–{}", window.first + 1, window.end),
+                    number(window.commutator),
+                    number(window.commutator_null),
+                    number(window.leakage),
+                    number(window.recovery),
+                    if window.first == 0 && window.end == layer.d_out * layer.d_in {
+                        spearman.clone()
+                    } else {
+                        String::new()
+                    },
+                ]);
+            }
+        }
+    }
+    Table {
+        name: "trajectory-commutators".to_owned(),
+        caption: "C in the eigenbasis of H at every checkpoint: commutator error by window of directions beside its expectation for random \
+                  directions, leakage, recovery; Spearman's correlation of C_ii and H_ii over the fitted directions."
+            .to_owned(),
+        header: vec!["run", "epoch", "directions", "commutator", "random", "leakage", "recovery", "Spearman"],
+        rows,
+    }
 }
 
 fn loss(run: &RunRecord) -> Panel {

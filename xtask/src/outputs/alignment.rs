@@ -1,0 +1,166 @@
+//! `alignment`: correlation of curvature and alignment by direction, cross-entropy beside squared error.
+
+use super::{CaptionedFigure, Drawn, Table, loss_name, title};
+use crate::record::RunRecord;
+use crate::record::spectral::{AlignmentRecord, Edit, SpectralRecord};
+use anyhow::Result;
+use superlinear_plots::{
+    Axis, Band, BarGroup, Bars, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt, Scatter,
+};
+use superlinear_stats::summary::mean_sd;
+
+const COLORS: [Color; 4] = [Color::BLUE, Color::VERMILLION, Color::GREEN, Color::BLACK];
+const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot];
+
+/// Edits whose exponents tell what the correlation accounts for.
+const EDITS: [(Edit, &str); 3] =
+    [(Edit::Original, "as measured"), (Edit::RanksShuffled, "shuffled within ranks"), (Edit::Shuffled, "shuffled")];
+
+pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+    let found: Vec<(&RunRecord, &SpectralRecord)> =
+        runs.iter().filter_map(|run| Some((*run, run.layer().spectral.as_ref()?))).collect();
+    let axis = || Axis::log10("direction of H, by descending curvature");
+    let panel = |title: &str, of: fn(&SpectralRecord) -> Option<&AlignmentRecord>| {
+        Panel::new(title, axis(), Axis::linear("correlation of ln X and ln Y"), correlations(&found, of))
+    };
+    let panels = vec![
+        panel("all eigenpairs", |spectral| spectral.alignment.as_ref()),
+        panel("leading eigenpair of each sample", |spectral| spectral.leading_alignment.as_ref()),
+        exponents(&found),
+    ];
+    let figure = Figure::new("Curvature X = |κ_{m}| and alignment Y = (u_{m}·v_{i})²", 1, 3, panels);
+    let names: Vec<String> = found.iter().map(|(run, _)| title(&run.spec)).collect();
+    let caption = format!(
+        "{}. Left: Pearson's correlation of ln X and ln Y over all eigenpairs of 20 samples a class, for each direction of H (points); \
+         lines are means over bins of directions, bands the mean 95 % bootstrap intervals over samples. Middle: the same over the \
+         leading eigenpair of each sample. Right: the exponent of (M₂)_ii on H_ii over the same samples, and after the curvatures have \
+         been exchanged at random within each rank, or among all eigenpairs; without correlation it is 1. Error bars are the spread \
+         over 20 shuffles.",
+        names.join("; ")
+    );
+    let figures = if found.is_empty() {
+        Vec::new()
+    } else {
+        vec![CaptionedFigure { name: "alignment".to_owned(), caption, figure }]
+    };
+    Ok(Drawn { figures, tables: vec![table(&found)] })
+}
+
+/// Bins of directions a decade.
+const BINS: f64 = 8.0;
+
+/// Points of all directions, and binned lines with bands above them.
+fn correlations(
+    found: &[(&RunRecord, &SpectralRecord)],
+    of: fn(&SpectralRecord) -> Option<&AlignmentRecord>,
+) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(0.0)).into()];
+    let mut lines: Vec<Layer> = Vec::new();
+    for (k, (run, spectral)) in found.iter().enumerate() {
+        let Some(alignment) = of(spectral) else { continue };
+        let (color, dash) = (COLORS[k % 4], DASHES[k % 4]);
+        let x: Vec<f64> = alignment.direction.iter().map(|i| (i + 1) as f64).collect();
+        let points = Scatter::new("", x.clone(), alignment.pearson_log.clone());
+        layers.push(Scatter { color, radius: 1.2, alpha: 0.25, ..points }.into());
+        let bin = |x: f64| (BINS * x.log10()).round() as usize;
+        let mut binned: Vec<[f64; 4]> = Vec::new();
+        for members in (0..x.len()).collect::<Vec<usize>>().chunk_by(|&i, &j| bin(x[i]) == bin(x[j])) {
+            let n = members.len() as f64;
+            let mean = |value: &dyn Fn(usize) -> f64| members.iter().map(|&i| value(i)).sum::<f64>() / n;
+            let interval = |end: usize| mean(&|i| alignment.interval[i][end]);
+            let center = 10f64.powf(mean(&|i| x[i].log10()));
+            binned.push([center, mean(&|i| alignment.pearson_log[i]), interval(0), interval(1)]);
+        }
+        let column = |c: usize| binned.iter().map(|bin| bin[c]).collect::<Vec<f64>>();
+        let band = Some(Band { lower: column(2), upper: column(3) });
+        lines.push(Line { color, dash, band, ..Line::new(label(run, found), column(0), column(1)) }.into());
+    }
+    layers.append(&mut lines);
+    layers
+}
+
+/// The loss, where it tells the runs apart.
+fn label(run: &RunRecord, all: &[(&RunRecord, &SpectralRecord)]) -> String {
+    let same = all.iter().filter(|(other, _)| other.spec.loss == run.spec.loss).count();
+    if same > 1 { run.spec.id() } else { loss_name(run.spec.loss).to_owned() }
+}
+
+fn exponents(found: &[(&RunRecord, &SpectralRecord)]) -> Panel {
+    let categories = EDITS.iter().map(|(_, name)| (*name).to_owned()).collect();
+    let groups = found.iter().enumerate().map(|(k, (run, spectral))| {
+        let gammas = |edit| spectral.edit(edit).map_or(&[][..], |record| &record.gamma);
+        let summaries: Vec<_> = EDITS.iter().map(|(edit, _)| mean_sd(gammas(*edit)).ok()).collect();
+        BarGroup {
+            label: label(run, found),
+            values: summaries.iter().map(|s| s.map_or(f64::NAN, |s| s.mean)).collect(),
+            errors: Some(summaries.iter().map(|s| s.and_then(|s| s.sd).unwrap_or(0.0)).collect()),
+            color: COLORS[k % 4],
+        }
+    });
+    let bars = Bars { categories, groups: groups.collect() };
+    let layers = vec![bars.into(), Reference::new("", ReferenceAt::Y(1.0)).into()];
+    Panel::new(
+        "What the correlation is worth",
+        Axis::linear(""),
+        Axis::linear("exponent of (M_{2})_{ii} on H_{ii}"),
+        layers,
+    )
+}
+
+/// The share of `γ − 1` that goes when the correlation does; `None` for `γ` within 0.02 of 1, where there is nothing to share.
+pub(crate) fn share_of_excess(spectral: &SpectralRecord, without: Edit) -> Option<f64> {
+    let original = spectral.edit(Edit::Original)?.mean_gamma()?;
+    let shuffled = spectral.edit(without)?.mean_gamma()?;
+    ((original - 1.0).abs() >= 0.02).then(|| (original - shuffled) / (original - 1.0))
+}
+
+fn table(found: &[(&RunRecord, &SpectralRecord)]) -> Table {
+    let rows = found.iter().map(|(run, spectral)| {
+        let mut row = vec![run.spec.id()];
+        match &spectral.alignment {
+            Some(alignment) => row.extend([
+                format!("{:.4}", alignment.mean),
+                format!("{:.4} to {:.4}", alignment.mean_interval[0], alignment.mean_interval[1]),
+                alignment.direction.len().to_string(),
+                alignment.n_undefined.to_string(),
+            ]),
+            None => {
+                row.extend(["none".to_owned(), String::new(), "0".to_owned(), spectral.localisation.len().to_string()])
+            }
+        }
+        row.push(spectral.leading_alignment.as_ref().map_or_else(
+            || "none".to_owned(),
+            |a| format!("{:.4} ({:.4} to {:.4})", a.mean, a.mean_interval[0], a.mean_interval[1]),
+        ));
+        for (edit, _) in EDITS {
+            let gamma = spectral.edit(edit).and_then(|record| mean_sd(&record.gamma).ok());
+            row.push(gamma.map_or_else(|| "no fit".to_owned(), |gamma| format!("{gamma:.3}")));
+        }
+        for edit in [Edit::RanksShuffled, Edit::Shuffled] {
+            let share = share_of_excess(spectral, edit);
+            row.push(share.map_or_else(|| "γ near 1".to_owned(), |share| format!("{share:.2}")));
+        }
+        row
+    });
+    Table {
+        name: "alignment".to_owned(),
+        caption: "Mean over directions of the correlation of ln X and ln Y with its 95 % bootstrap interval, over all eigenpairs and over each sample's leading one; the exponent of M₂ on H over the \
+                  chosen samples, as measured and shuffled; and the share of γ − 1 that goes with the correlation among samples of one \
+                  rank, and with all of it."
+            .to_owned(),
+        header: vec![
+            "run",
+            "mean r",
+            "95 % interval",
+            "directions",
+            "undefined",
+            "mean r, leading",
+            "γ",
+            "γ within ranks",
+            "γ shuffled",
+            "share within ranks",
+            "share",
+        ],
+        rows: rows.collect(),
+    }
+}

@@ -1,0 +1,202 @@
+//! `commutativity`: pairs of matrices in one eigenbasis, beside a matrix of the same spectrum and random directions.
+
+use super::{CaptionedFigure, Drawn, Table, loss_name, title};
+use crate::record::RunRecord;
+use crate::record::spectral::{CellsRecord, OverlapRecord, PairMaps, PairRecord};
+use anyhow::Result;
+use superlinear_plots::{Axis, Color, ColorScale, Dash, Figure, HeatMap, Layer, Line, Marker, Panel, Size};
+
+/// Decades of `|K|` told apart, below its largest entry.
+const DECADES: i32 = 5;
+
+pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+    let mut figures = Vec::new();
+    for run in runs {
+        figures.extend(matrices(run)?);
+    }
+    figures.extend(overlaps(runs));
+    Ok(Drawn { figures, tables: vec![table(runs), null_table(runs), overlap_table(runs)] })
+}
+
+fn matrices(run: &RunRecord) -> Result<Option<CaptionedFigure>> {
+    let Some(spectral) = &run.layer().spectral else { return Ok(None) };
+    let mut panels = Vec::new();
+    for pair in &spectral.maps {
+        panels.extend(row(pair)?);
+    }
+    let rows = spectral.maps.len().max(1);
+    let mut figure = Figure::new(format!("Matrices in one eigenbasis: {}", title(&run.spec)), rows, 3, panels);
+    figure.size = Size { width: 900.0, height: rows as f64 * 240.0 + 40.0 };
+    let caption = format!(
+        "{}. Each row is one matrix read in the eigenbasis of another, directions by descending eigenvalue. Left: K = VᵀAV over \
+         the leading directions, in symmetric-logarithmic colour; a matrix that shares the basis is diagonal. Middle: the \
+         normalised coupling R_ij = K_ij/√|K_ii·K_jj| over all directions. Right: R of a matrix with the spectrum of A and \
+         Haar-random directions. Where a map has more rows than {}, a cell of K shows the entry of largest magnitude in its \
+         block and a cell of R the one entry in the middle of it. Titles of R give the mean and the variance of |R_ij| over all \
+         pairs i ≠ j.",
+        title(&run.spec),
+        HeatMap::MAX_CELLS
+    );
+    Ok(Some(CaptionedFigure { name: format!("commutativity-{}", run.spec.id()), caption, figure }))
+}
+
+fn row(pair: &PairMaps) -> Result<[Panel; 3]> {
+    let largest = pair.top.cells.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let linthresh = f64::from(largest).max(f64::MIN_POSITIVE) * 10f64.powi(-DECADES);
+    let (of, basis) = (super::symbol(&pair.of), super::symbol(&pair.in_basis_of));
+    let K = map(&pair.top, ColorScale::SymLog { linthresh, limit: None }, "K_{ij}")?;
+    let one = ColorScale::Diverging { limit: 1.0 };
+    let numbers = |[mean, variance]: [Option<f64>; 2]| {
+        let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.3}"));
+        format!("mean |R| {}, var {}", number(mean), number(variance))
+    };
+    let panel = |title: String, layer: HeatMap| Panel::matrix(title, "j", "i", vec![layer.into()]);
+    Ok([
+        panel(format!("{of} in the eigenbasis of {basis}"), K),
+        panel(numbers(pair.observed), map(&pair.coupling, one, "R_{ij}")?),
+        panel(format!("random: {}", numbers(pair.random)), map(&pair.random_coupling, one, "R_{ij}")?),
+    ])
+}
+
+fn map(cells: &CellsRecord, colors: ColorScale, label: &str) -> Result<HeatMap> {
+    let values = cells.cells.iter().map(|&x| f64::from(x)).collect();
+    Ok(HeatMap::from_reduced((cells.order, cells.order), values, colors, label)?)
+}
+
+fn overlaps(runs: &[&RunRecord]) -> Option<CaptionedFigure> {
+    let panels: Vec<Panel> = runs.iter().filter_map(|run| overlap_panel(run)).collect();
+    let caption = "Overlap ‖U_kᵀV_k‖²/k of the leading k-dimensional eigenspaces of two matrices: 1 when they agree, k/P (grey) for \
+                   random directions. The k shown cut no group of equal eigenvalues."
+        .to_owned();
+    let figure = Figure::new("Overlap of leading eigenspaces", 1, panels.len().max(1), panels);
+    (!figure.panels.is_empty()).then(|| CaptionedFigure { name: "commutativity-overlap".to_owned(), caption, figure })
+}
+
+fn overlap_panel(run: &RunRecord) -> Option<Panel> {
+    const DASHES: [Dash; 5] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot, Dash::Solid];
+    let layer = run.layer();
+    let found = &layer.spectral.as_ref()?.overlaps;
+    let P = (layer.d_out * layer.d_in) as f64;
+    let mut layers: Vec<Layer> = Vec::new();
+    if let Some(first) = found.first() {
+        let k: Vec<f64> = first.k.iter().map(|&k| k as f64).collect();
+        let expected = k.iter().map(|k| k / P).collect();
+        layers.push(Line { color: Color::GREY, ..Line::new("random", k, expected) }.into());
+    }
+    for (series, (OverlapRecord { left, right, k, overlap }, dash)) in found.iter().zip(DASHES).enumerate() {
+        let label = format!("{} and {}", super::symbol(left), super::symbol(right));
+        let k = k.iter().map(|&k| k as f64).collect();
+        let line = Line::new(label, k, overlap.clone());
+        layers.push(Line { color: Color::series(series), dash, marker: Some(Marker::Circle), ..line }.into());
+    }
+    let y = Axis::linear("overlap").within(0.0, 1.05);
+    Some(Panel::new(title(&run.spec), Axis::log10("k"), y, layers))
+}
+
+fn pairs(run: &RunRecord) -> [(&'static str, &PairRecord); 2] {
+    let layer = run.layer();
+    [("C in H", &layer.c_in_h), ("M₂ in H", &layer.m2_in_h)]
+}
+
+fn table(runs: &[&RunRecord]) -> Table {
+    let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.4e}"));
+    let mut rows = Vec::new();
+    for run in runs {
+        for (name, pair) in pairs(run) {
+            for window in &pair.windows {
+                rows.push(vec![
+                    run.spec.id(),
+                    name.to_owned(),
+                    format!("{}–{}", window.first + 1, window.end),
+                    number(window.commutator),
+                    number(window.commutator_null),
+                    number(window.relative),
+                    number(window.relative_null),
+                    number(window.leakage),
+                    number(window.leakage_null),
+                    number(window.recovery),
+                    number(window.coupling_mean),
+                    number(window.coupling_variance),
+                    window.n_undefined.to_string(),
+                ]);
+            }
+        }
+    }
+    Table {
+        name: "commutativity".to_owned(),
+        caption: "Diagnostics of C and M₂ in the eigenbasis of H, by window of directions: commutator error \
+                  ‖[A,B]‖/(‖A‖‖B‖) of the projections, the same relative to the products, ‖[A,B]‖/√(‖AB‖²+‖BA‖²), RMS off the diagonal over RMS of the diagonal (leakage), each beside its \
+                  expectation for a matrix of the same spectrum and Haar-random directions; share of ‖K‖² on the diagonal; mean and \
+                  variance of |R_ij|, and the directions left out of it as rounding."
+            .to_owned(),
+        header: vec![
+            "run",
+            "pair",
+            "directions",
+            "commutator",
+            "random",
+            "relative",
+            "random",
+            "leakage",
+            "random",
+            "recovery",
+            "mean |R|",
+            "var |R|",
+            "undefined",
+        ],
+        rows,
+    }
+}
+
+fn null_table(runs: &[&RunRecord]) -> Table {
+    let mut rows = Vec::new();
+    for run in runs {
+        for pair in run.layer().spectral.iter().flat_map(|spectral| &spectral.maps) {
+            let Some(null) = &pair.null else { continue };
+            rows.push(vec![
+                run.spec.id(),
+                loss_name(run.spec.loss).to_owned(),
+                format!("{} in {}", pair.of, pair.in_basis_of),
+                format!("{:.5e}", null.observed),
+                format!("{:.5e}", null.expected),
+                format!("{:.5e} ± {:.1e}", null.mean, null.standard_deviation),
+                null.n_draws.to_string(),
+                format!("{:.3}", null.p_value),
+            ]);
+        }
+    }
+    Table {
+        name: "commutativity-null".to_owned(),
+        caption: "Commutator error over all directions against draws of the Haar null: expected in closed form, mean ± sd of the \
+                  draws, and the one-sided p-value (1 + draws at most as large)/(draws + 1)."
+            .to_owned(),
+        header: vec!["run", "loss", "pair", "observed", "expected", "drawn", "draws", "p"],
+        rows,
+    }
+}
+
+fn overlap_table(runs: &[&RunRecord]) -> Table {
+    let mut rows = Vec::new();
+    for run in runs {
+        let layer = run.layer();
+        for found in layer.spectral.iter().flat_map(|spectral| &spectral.overlaps) {
+            for (k, overlap) in found.k.iter().zip(&found.overlap) {
+                rows.push(vec![
+                    run.spec.id(),
+                    format!("{} and {}", found.left, found.right),
+                    k.to_string(),
+                    format!("{overlap:.4}"),
+                    format!("{:.4}", *k as f64 / (layer.d_out * layer.d_in) as f64),
+                ]);
+            }
+        }
+    }
+    Table {
+        name: "commutativity-overlap".to_owned(),
+        caption: "Overlap of leading eigenspaces, and k/P for random ones. Under cross-entropy the Gauss–Newton matrix and the Fisher \
+                  matrix of this layer are H."
+            .to_owned(),
+        header: vec!["run", "matrices", "k", "overlap", "random"],
+        rows,
+    }
+}
