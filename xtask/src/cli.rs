@@ -2,7 +2,8 @@
 
 use crate::outputs::OutputId;
 use crate::plan::Profile;
-use crate::{ci, data, export, reproduce, tidy};
+use crate::shard::ShardArg;
+use crate::{ci, data, export, merge, reproduce, tidy};
 use anyhow::Result;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Train, analyse, draw and report: from images to figures
     Reproduce(ReproduceArgs),
+    /// Join the shares that `reproduce --shard` has left into one set of results
+    Merge(MergeArgs),
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(ExportArgs),
     /// The full data sets on this machine, and the files that are embedded
@@ -62,9 +65,26 @@ pub(crate) struct ReproduceArgs {
     /// Threads; the numbers are the same for any [default: all cores]
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Only this share of the runs, `i/n` with i from 1 to n, or `auto`: the rank that Slurm or an MPI launcher gives
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) shard: Option<ShardArg>,
     /// Print the runs with estimated time, memory and disk, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MergeArgs {
+    /// Folders of all shares, as `reproduce --shard` has left them
+    #[arg(required = true, value_name = "DIRS")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Folder of the results; they go to <DIR>/<profile>
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
     /// Print nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
@@ -110,6 +130,7 @@ impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Self::Reproduce(args) => reproduce::run(args),
+            Self::Merge(args) => merge::run(&args),
             Self::Export(args) => export::run(&args),
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),

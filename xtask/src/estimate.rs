@@ -44,6 +44,11 @@ impl Speed {
     }
 }
 
+/// What a run costs beside others, the same on every machine: seconds at one `f64` operation a second and two `f32` ones.
+pub(crate) fn operations(spec: &RunSpec) -> f64 {
+    cost(spec, Speed { single: 2.0, double: 1.0 }).seconds
+}
+
 /// Estimated cost of one run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
@@ -76,11 +81,13 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
     let spectral = spec.spectral.map_or(0.0, |spectral| SPECTRAL_CUBES + DRAW_CUBES * (1 + spectral.null_draws) as f64);
     let spectral = spectral * P.powi(3) / speed.double;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
+    // Maps of three pairs, cells and diagonals.
+    let maps = spec.spectral.map_or(0.0, |_| 9.0 * 4.0 * 200.0 * 200.0 + 16.0 * 8.0 * spec.top as f64);
     Cost {
         seconds: training + analysis * checkpoints + spectral,
         memory: MATRICES * 8.0 * P * P + activities,
         // Weights and diagonals of every checkpoint, indices, and all directions of the last.
-        disk: checkpoints * (4.0 * n_params + 10.0 * 8.0 * spec.top as f64) + 3.0 * n_samples + 4.0 * 8.0 * P,
+        disk: checkpoints * (4.0 * n_params + 10.0 * 8.0 * spec.top as f64) + 3.0 * n_samples + 4.0 * 8.0 * P + maps,
     }
 }
 

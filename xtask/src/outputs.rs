@@ -19,7 +19,8 @@ use anyhow::Result;
 use superlinear_nets::Loss;
 
 /// An output that can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum OutputId {
     /// γ of every setting, mean ± sd over seeds
     Table1,
@@ -122,7 +123,8 @@ impl std::fmt::Display for OutputId {
 }
 
 /// The runs that outputs about single runs show.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Featured {
     /// The first seed with ten classes, each loss.
     Usual,

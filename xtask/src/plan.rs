@@ -8,7 +8,8 @@ use superlinear_nets::{Activation, Architecture, Loss};
 use superlinear_training::SgdConfig;
 
 /// Scale of a reproduction. Profiles differ in runs and sizes, never in what is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
     /// Seconds: 300 real images a class, one seed
     Smoke,
@@ -126,33 +127,33 @@ impl RunSpec {
 const PAPER_CHECKPOINTS: [usize; 8] = [1, 10, 30, 50, 70, 80, 90, 100];
 
 /// What is asked of a profile.
-#[derive(Clone, Debug)]
-pub(crate) struct Request<'a> {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Request {
     /// Scale.
     pub(crate) profile: Profile,
     /// Outputs to draw.
-    pub(crate) outputs: &'a [OutputId],
+    pub(crate) outputs: Vec<OutputId>,
     /// Runs that outputs about single runs show.
-    pub(crate) featured: &'a Featured,
+    pub(crate) featured: Featured,
     /// Seeds of each setting, `0..n_seeds`; the profile's own number if `None`.
     pub(crate) n_seeds: Option<usize>,
     /// Epochs at which runs that an output follows are analysed; the profile's own if `None`.
-    pub(crate) checkpoints: Option<&'a [usize]>,
+    pub(crate) checkpoints: Option<Vec<usize>>,
 }
 
 /// The runs that a request needs.
 ///
 /// # Errors
 /// When a featured run is none of the profile's.
-pub(crate) fn runs(request: &Request<'_>) -> Result<Vec<RunSpec>> {
+pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
     let all = all_runs(request.profile, request.n_seeds);
-    if let Featured::Runs(ids) = request.featured
+    if let Featured::Runs(ids) = &request.featured
         && let Some(unknown) = ids.iter().find(|id| !all.iter().any(|run| run.id() == **id))
     {
         let known: Vec<String> = all.iter().map(RunSpec::id).collect();
         bail!("no run {unknown:?} in profile {}; known: {}", request.profile, known.join(", "));
     }
-    let checkpoints = request.checkpoints.unwrap_or(match request.profile {
+    let checkpoints = request.checkpoints.as_deref().unwrap_or(match request.profile {
         Profile::Smoke => &[20],
         Profile::Quick | Profile::Paper => &PAPER_CHECKPOINTS,
     });
@@ -161,12 +162,13 @@ pub(crate) fn runs(request: &Request<'_>) -> Result<Vec<RunSpec>> {
         Profile::Quick => 9,
         Profile::Paper => 99,
     };
-    let needed = all.into_iter().filter(|run| request.outputs.iter().any(|output| output.needs(run, request.featured)));
+    let needed =
+        all.into_iter().filter(|run| request.outputs.iter().any(|output| output.needs(run, &request.featured)));
     let with_checkpoints = needed.map(|mut run| {
-        if request.outputs.iter().any(|output| output.follows(&run, request.featured)) {
+        if request.outputs.iter().any(|output| output.follows(&run, &request.featured)) {
             run.checkpoints = checkpoints.to_vec();
         }
-        if request.outputs.iter().any(|output| output.looks_inside(&run, request.featured)) {
+        if request.outputs.iter().any(|output| output.looks_inside(&run, &request.featured)) {
             run.spectral = Some(SpectralSpec { n_per_class: 20, null_draws, bootstrap_draws: 400 });
         }
         run
@@ -232,8 +234,14 @@ mod as_text {
 mod tests {
     use super::*;
 
-    fn request<'a>(profile: Profile, outputs: &'a [OutputId], featured: &'a Featured) -> Request<'a> {
-        Request { profile, outputs, featured, n_seeds: None, checkpoints: None }
+    impl Request {
+        pub(crate) fn new(profile: Profile, outputs: Vec<OutputId>) -> Self {
+            Self { profile, outputs, featured: Featured::Usual, n_seeds: None, checkpoints: None }
+        }
+    }
+
+    fn request(profile: Profile, outputs: &[OutputId], featured: &Featured) -> Request {
+        Request { featured: featured.clone(), ..Request::new(profile, outputs.to_vec()) }
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! Where results come from: commit, machine, data.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::process::Command;
 
 /// What made a set of results.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Provenance {
     /// Commit of the working tree, with `-dirty` when it differs; `unknown` outside a repository.
     pub(crate) commit: String,
     /// Operating system and processor.
     pub(crate) machine: String,
     /// Version of this software.
-    pub(crate) version: &'static str,
+    pub(crate) version: String,
 }
 
 impl Provenance {
@@ -20,7 +20,7 @@ impl Provenance {
         Self {
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
             machine: machine(),
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 }

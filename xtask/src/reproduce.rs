@@ -1,93 +1,77 @@
-//! `cargo xtask reproduce`: plan, train, analyse, draw, report.
+//! `cargo xtask reproduce`: plan, train, analyse, and publish.
 
 use crate::cli::ReproduceArgs;
 use crate::estimate::{self, Cost, Speed, human_bytes, human_time};
 use crate::experiment::{analyse, train_run};
-use crate::outputs::{CaptionedFigure, Drawn, Featured, OutputId};
+use crate::outputs::{Featured, OutputId};
 use crate::plan::{self, Request, RunSpec};
 use crate::progress::Voice;
-use crate::provenance::Provenance;
+use crate::publish::{self, Published};
 use crate::record::{Checkpoint, RunRecord, TrainingRecord};
-use crate::summary::{DataSummary, FigureSummary, RunSummary, Summary, TableSummary};
-use crate::{claims, interrupt, report, schedule};
+use crate::summary::DataSummary;
+use crate::{interrupt, schedule};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 use superlinear_datasets::{Dataset, DatasetName, cache, embedded};
-use superlinear_store::{atomic, csv, json, record};
 
 /// Folder of the runs' records inside a profile's results.
 pub(crate) const RUNS: &str = "runs";
 /// Name of the summary inside a profile's results; written last but for the report.
 pub(crate) const SUMMARY: &str = "summary.json";
+/// Folder of the shares inside a profile's results.
+const SHARDS: &str = "shards";
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the data are missing, the results cannot be written, a number is not finite, or the user interrupts.
 pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
-    let outputs = if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() };
-    let checkpoints: Option<Vec<usize>> =
-        args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect());
-    let featured = if args.runs.is_empty() { Featured::Usual } else { Featured::Runs(args.runs.clone()) };
-    let specs = plan::runs(&Request {
+    let request = Request {
         profile: args.profile,
-        outputs: &outputs,
-        featured: &featured,
+        outputs: if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() },
+        featured: if args.runs.is_empty() { Featured::Usual } else { Featured::Runs(args.runs.clone()) },
         n_seeds: args.seeds.map(usize::from),
-        checkpoints: checkpoints.as_deref(),
-    })?;
+        checkpoints: args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect()),
+    };
+    let shard = args.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
+    let mut specs = plan::runs(&request)?;
+    if let Some(shard) = shard {
+        specs = shard.of(&specs);
+    }
     let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
     if args.dry_run {
         return dry_run(&specs, threads);
     }
     let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
-    let target = args.out.join(args.profile.to_string());
-    prepare(&target)?;
+    let whole = args.out.join(request.profile.to_string());
+    let target = shard.map_or_else(|| whole.clone(), |shard| whole.join(SHARDS).join(shard.folder()));
+    publish::prepare(&target)?;
     interrupt::listen()?;
 
     let start = Instant::now();
     let data = load_data(&specs, args.data_dir.as_deref())?;
     let trained = train_all(&specs, &data, threads, voice)?;
     let runs = analyse_all(&specs, trained, &data, threads, voice)?;
-    let drawn = draw_all(&outputs, &runs, &featured, voice)?;
-    let files = Files::render(drawn)?;
-    let summary = Summary {
-        schema: 1,
-        profile: args.profile.to_string(),
-        provenance: Provenance::here(),
-        wall_s: start.elapsed().as_secs_f64(),
-        threads,
-        data: data.iter().map(|(data, source)| describe(data, source.clone())).collect(),
-        runs: runs.iter().map(RunSummary::of).collect::<Result<_>>()?,
-        figures: files.figures,
-        tables: files.tables,
-        claims: claims::judge(&runs)?,
-    };
-    interrupt::check()?;
-    for run in &runs {
-        record::write(&target.join(RUNS).join(format!("{}.run", run.spec.id())), run)?;
+    let data = data.iter().map(|(data, source)| describe(data, source.clone())).collect();
+    let published = Published { request: &request, shard, data, threads, wall_s: start.elapsed().as_secs_f64() };
+    match shard {
+        None => published.write(&runs, &target, voice),
+        Some(shard) => {
+            interrupt::check()?;
+            published.write_runs(&runs, &target)?;
+            voice.line(&format!(
+                "{:>10}  {} runs in {}",
+                format!("{}/{}", shard.index, shard.count),
+                runs.len(),
+                target.display()
+            ));
+            let all = whole.join(SHARDS).join(format!("*-of-{}", shard.count));
+            voice.line(&format!("{:>10}  cargo xtask merge {} --out {}", "then", all.display(), args.out.display()));
+            Ok(())
+        }
     }
-    for (name, bytes) in &files.figure_files {
-        atomic::write(&target.join(name), bytes)?;
-    }
-    for table in &summary.tables {
-        csv::write(&target.join(&table.file), &table.table.header, &table.table.rows)?;
-    }
-    let page = report::render(&summary, &files.svgs)?;
-    json::write(&target.join(SUMMARY), &summary)?;
-    atomic::write(&target.join("report.html"), page.as_bytes())?;
-    voice.line(&format!("{:>10}  {}", "report", target.join("report.html").display()));
-    Ok(())
-}
-
-/// Fails now, not after the training, when the results cannot be written.
-fn prepare(target: &Path) -> Result<()> {
-    let probe = target.join(".writable");
-    atomic::write(&probe, b"")?;
-    std::fs::remove_file(&probe).with_context(|| format!("{}: cannot remove", probe.display()))?;
-    Ok(())
 }
 
 /// A data set with where it came from.
@@ -178,54 +162,6 @@ fn analyse_all(
         RunRecord { spec: spec.clone(), training, layers }
     });
     Ok(runs.collect())
-}
-
-fn draw_all(
-    outputs: &[OutputId],
-    runs: &[RunRecord],
-    featured: &Featured,
-    voice: Voice,
-) -> Result<Vec<(OutputId, Drawn)>> {
-    let stage = voice.stage("draw", outputs.len() as u64, "outputs/s");
-    let mut drawn = Vec::new();
-    for &output in outputs {
-        interrupt::check()?;
-        stage.at(&output.to_string());
-        drawn.push((output, output.draw(runs, featured)?));
-        stage.advance(1);
-    }
-    stage.done(&format!("{} outputs", outputs.len()));
-    Ok(drawn)
-}
-
-/// Figures and tables, rendered and not yet written.
-#[derive(Default)]
-struct Files {
-    figures: Vec<FigureSummary>,
-    tables: Vec<TableSummary>,
-    svgs: Vec<String>,
-    figure_files: Vec<(PathBuf, Vec<u8>)>,
-}
-
-impl Files {
-    fn render(drawn: Vec<(OutputId, Drawn)>) -> Result<Self> {
-        let mut files = Self::default();
-        for (output, Drawn { figures, tables }) in drawn {
-            for CaptionedFigure { name, caption, figure } in figures {
-                let rendered = superlinear_plots::render(&figure).with_context(|| format!("figure {name}"))?;
-                let paths = [format!("figures/{name}.svg"), format!("figures/{name}.png")];
-                files.svgs.push(rendered.svg.clone());
-                files.figure_files.push((PathBuf::from(&paths[0]), rendered.svg.into_bytes()));
-                files.figure_files.push((PathBuf::from(&paths[1]), rendered.png));
-                files.figures.push(FigureSummary { id: output.to_string(), files: paths.to_vec(), caption });
-            }
-            for table in tables {
-                let file = format!("tables/{}.csv", table.name);
-                files.tables.push(TableSummary { id: output.to_string(), file, table });
-            }
-        }
-        Ok(files)
-    }
 }
 
 /// Prints the runs with their estimated cost.

@@ -6,7 +6,7 @@ use crate::outputs::Table;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use superlinear_stats::PowerLawFit;
 
 /// Everything that a program may want of a reproduction.
@@ -36,7 +36,7 @@ pub(crate) struct Summary {
 }
 
 /// A data set that was read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct DataSummary {
     /// Its name.
     pub(crate) name: String,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 fn xtask(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).output().expect("the binary runs")
@@ -26,11 +27,122 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 
+/// What the tests of shares and of the whole ask for.
+const REQUEST: [&str; 6] = ["reproduce", "--profile", "smoke", "--only", "power-law,bounds", "--quiet"];
+
+/// `REQUEST` into `out`, with further arguments.
+fn request<'a>(out: &'a Path, further: &[&'a str]) -> Vec<&'a str> {
+    [&REQUEST[..], &["--out", text(out)], further].concat()
+}
+
+/// The results of one process, made once for all tests.
+fn whole() -> &'static Path {
+    static WHOLE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = WHOLE.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        succeeds(&request(folder.path(), &[]));
+        folder
+    });
+    folder.path()
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() { copy(&entry.path(), &to) } else { assert!(fs::copy(entry.path(), to).is_ok()) }
+    }
+}
+
+/// The runs of a summary without what depends on the clock.
+fn timeless_runs(results: &Path) -> Vec<serde_json::Value> {
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(results.join("summary.json")).unwrap()).unwrap();
+    let mut runs = summary["runs"].as_array().unwrap().clone();
+    for run in &mut runs {
+        run.as_object_mut().unwrap().remove("timings");
+        run["train"].as_object_mut().unwrap().remove("wall_s");
+    }
+    runs
+}
+
+#[test]
+fn shares_merge_into_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    // As an MPI launcher starts them.
+    let children: Vec<_> = (0..2)
+        .map(|rank| {
+            Command::new(env!("CARGO_BIN_EXE_xtask"))
+                .args(request(&out, &["--shard", "auto", "--threads", "1"]))
+                .env("OMPI_COMM_WORLD_RANK", rank.to_string())
+                .env("OMPI_COMM_WORLD_SIZE", "2")
+                .spawn()
+                .expect("the binary runs")
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let shares = [1, 2].map(|k| out.join(format!("smoke/shards/{k}-of-2")));
+    let [first, second] = shares.each_ref().map(|share| text(share));
+
+    let merged = folder.path().join("merged");
+    let to = ["--quiet", "--out", text(&merged)];
+    let error = fails(&[&["merge", first], &to[..]].concat());
+    assert!(error.contains("1 runs are missing: mnist-mlp-"), "{error}");
+    let error = fails(&[&["merge", first, second, first], &to[..]].concat());
+    assert!(error.contains("is in ") && error.contains("1-of-2"), "{error}");
+    let error = fails(&[&["merge", first, text(folder.path())], &to[..]].concat());
+    assert!(error.contains("no part.json"), "{error}");
+    // Another request, and a damaged record.
+    let other = folder.path().join("other");
+    copy(&shares[1], &other);
+    let part = fs::read_to_string(other.join("part.json")).unwrap();
+    fs::write(other.join("part.json"), part.replace("power-law", "table1")).unwrap();
+    let error = fails(&[&["merge", first, text(&other)], &to[..]].concat());
+    assert!(error.contains("different requests") && error.contains("table1"), "{error}");
+    assert!(!merged.exists(), "nothing is written before all is well");
+
+    succeeds(&[&["merge", first, second], &to[..]].concat());
+    let merged = merged.join("smoke");
+    assert_eq!(timeless_runs(&merged), timeless_runs(&whole().join("smoke")));
+    for figure in ["power-law.svg", "bounds.svg"] {
+        let read = |results: &Path| fs::read(results.join("figures").join(figure)).unwrap();
+        assert!(read(&merged) == read(&whole().join("smoke")), "{figure}");
+    }
+    assert!(merged.join("report.html").is_file());
+}
+
+/// Where an MPI launcher is installed: two ranks share the runs.
+#[test]
+fn ranks_of_mpirun_take_a_share_each() {
+    let found = Command::new("mpirun").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let binary = env!("CARGO_BIN_EXE_xtask");
+    let output = Command::new("mpirun")
+        .args(["--allow-run-as-root", "--oversubscribe", "-np", "2", binary])
+        .args(request(folder.path(), &["--shard", "auto", "--dry-run"]))
+        .output()
+        .unwrap();
+    let plan = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for run in ["mnist-mlp-ce-c10-s0 ", "mnist-mlp-mse-c10-s0 "] {
+        assert_eq!(plan.matches(run).count(), 1, "{plan}");
+    }
+    assert_eq!(plan.matches("1 runs: about").count(), 2, "{plan}");
+}
+
 #[test]
 fn smoke_runs_from_images_to_report_and_exports() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("results é");
-    succeeds(&["reproduce", "--profile", "smoke", "--only", "power-law,bounds", "--out", text(&out), "--quiet"]);
+    copy(whole(), &out);
     let results = out.join("smoke");
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(results.join("summary.json")).unwrap()).unwrap();
@@ -105,6 +217,8 @@ fn bad_arguments_are_named() {
     let error = fails(&["reproduce", "--only", "tabel1"]);
     assert!(error.contains("tabel1") && error.contains("table1"), "{error}");
     assert!(fails(&["reproduce", "--seeds", "0"]).contains("--seeds"));
+    let error = fails(&["reproduce", "--shard", "3/2"]);
+    assert!(error.contains("3/2") && error.contains("from 1 to n"), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a file");
     fs::write(&file, "").unwrap();

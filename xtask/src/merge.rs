@@ -1,0 +1,121 @@
+//! `cargo xtask merge`: the shares of a reproduction become one.
+
+use crate::cli::MergeArgs;
+use crate::part::{PART, Part};
+use crate::plan;
+use crate::progress::Voice;
+use crate::publish::{self, Published};
+use crate::record::RunRecord;
+use crate::reproduce::RUNS;
+use crate::summary::DataSummary;
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use superlinear_store::{json, record};
+
+/// Runs the command.
+///
+/// # Errors
+/// When a folder is no share, shares answer different requests, runs are missing, twice there or of other settings, or the
+/// results cannot be written. Nothing is written then.
+pub(crate) fn run(args: &MergeArgs) -> Result<()> {
+    let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
+    let parts = args.dirs.iter().map(|dir| read(dir)).collect::<Result<Vec<_>>>()?;
+    let Some((first, _)) = parts.first() else { bail!("no folders to merge") };
+    for ((part, _), dir) in parts.iter().zip(&args.dirs).skip(1) {
+        if part.request != first.request {
+            bail!(
+                "{} and {} answer different requests: {} and {}",
+                args.dirs[0].display(),
+                dir.display(),
+                serde_json::to_string(&first.request)?,
+                serde_json::to_string(&part.request)?
+            );
+        }
+        if part.provenance.version != first.provenance.version {
+            let versions = [&first.provenance.version, &part.provenance.version];
+            bail!(
+                "{} and {} are of versions {} and {}",
+                args.dirs[0].display(),
+                dir.display(),
+                versions[0],
+                versions[1]
+            );
+        }
+    }
+    let mut found: Vec<(RunRecord, &Path)> = Vec::new();
+    for ((_, runs), dir) in parts.iter().zip(&args.dirs) {
+        for run in runs {
+            if let Some((_, other)) = found.iter().find(|(known, _)| known.spec.id() == run.spec.id()) {
+                bail!("run {} is in {} and in {}", run.spec.id(), other.display(), dir.display());
+            }
+            found.push((run.clone(), dir));
+        }
+    }
+    let request = &first.request;
+    let mut runs = Vec::new();
+    let mut missing = Vec::new();
+    for spec in plan::runs(request)? {
+        match found.iter().position(|(run, _)| run.spec.id() == spec.id()) {
+            None => missing.push(spec.id()),
+            Some(position) => {
+                let (run, dir) = found.swap_remove(position);
+                if run.spec != spec {
+                    bail!("{}: run {} has other settings than the request asks for", dir.display(), spec.id());
+                }
+                runs.push(run);
+            }
+        }
+    }
+    if !missing.is_empty() {
+        bail!("{} runs are missing: {}", missing.len(), missing.join(", "));
+    }
+    if let Some((run, dir)) = found.first() {
+        bail!("{}: run {} is not part of the request", dir.display(), run.spec.id());
+    }
+    let target = args.out.join(request.profile.to_string());
+    publish::prepare(&target)?;
+    let published = Published {
+        request,
+        shard: None,
+        data: data(parts.iter().map(|(part, _)| part)),
+        threads: parts.iter().map(|(part, _)| part.threads).max().unwrap_or(1),
+        wall_s: parts.iter().map(|(part, _)| part.wall_s).fold(0.0, f64::max),
+    };
+    published.write(&runs, &target, voice)
+}
+
+/// One share with its runs.
+fn read(dir: &PathBuf) -> Result<(Part, Vec<RunRecord>)> {
+    let file = dir.join(PART);
+    if !file.is_file() {
+        bail!("{}: no {PART}, expected a folder that `reproduce --shard` has finished", dir.display());
+    }
+    let part: Part = json::read(&file)?;
+    if part.schema != Part::SCHEMA {
+        bail!("{}: layout {}, expected {}", file.display(), part.schema, Part::SCHEMA);
+    }
+    let runs = dir.join(RUNS);
+    let mut files = Vec::new();
+    if runs.is_dir() {
+        for entry in std::fs::read_dir(&runs).with_context(|| format!("{}: cannot read", runs.display()))? {
+            let path = entry.with_context(|| format!("{}: cannot read", runs.display()))?.path();
+            if path.extension().is_some_and(|extension| extension == "run") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    let runs = files.iter().map(|file| Ok(record::read(file)?)).collect::<Result<_>>()?;
+    Ok((part, runs))
+}
+
+/// Every data set once.
+fn data<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<DataSummary> {
+    let mut all: Vec<DataSummary> = Vec::new();
+    for data in parts.flat_map(|part| &part.data) {
+        if !all.iter().any(|known| known.name == data.name) {
+            all.push(data.clone());
+        }
+    }
+    all
+}
