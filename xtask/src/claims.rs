@@ -268,18 +268,30 @@ fn suppression(fits: &Fits<'_>) -> (Verdict, String) {
 fn gamma_bounds(fits: &Fits<'_>) -> Result<(Verdict, String)> {
     let mut failing = Vec::new();
     let (mut n_outside, mut n_directions) = (0, 0);
+    let mut slopes = Vec::new();
     for (run, fit) in fits {
-        if !(1.0..=2.0).contains(&fit.emp.slope) {
-            failing.push(format!("{} ({:.3} ± {:.3})", run.spec.id(), fit.emp.slope, fit.emp.se));
+        for layer in run.trained_layers() {
+            let of_layer;
+            let (name, emp) = if layer.dense == run.spec.target_dense() {
+                (run.spec.id(), &fit.emp)
+            } else {
+                of_layer = Exponents::of_layer(&run.spec, layer)?.emp;
+                (format!("{} layer {}", run.spec.id(), layer.dense + 1), &of_layer)
+            };
+            slopes.push(emp.slope);
+            if !(1.0..=2.0).contains(&emp.slope) {
+                failing.push(format!("{name} ({:.3} ± {:.3})", emp.slope, emp.se));
+            }
+            let (outside, judged) = bounds::n_outside(layer)?;
+            n_outside += outside;
+            n_directions += judged;
         }
-        let (outside, judged) = bounds::n_outside(run.layer())?;
-        n_outside += outside;
-        n_directions += judged;
     }
     let evidence = format!(
-        "fitted γ_emp {} over {} runs{}; the theorem behind the claim, H² ≤ M₂ ≤ κ_max·E|h| direction by direction, is \
+        "fitted γ_emp {} over {} layers of {} runs{}; the theorem behind the claim, H² ≤ M₂ ≤ κ_max·E|h| direction by direction, is \
          violated by {n_outside} of {n_directions} directions",
-        range(fits.iter().map(|(_, fit)| fit.emp.slope)),
+        range(slopes.iter().copied()),
+        slopes.len(),
         fits.len(),
         listed(&failing),
     );
@@ -332,9 +344,9 @@ fn near_minimum(fits: &Fits<'_>) -> Result<(Verdict, String)> {
     let mut failing = Vec::new();
     let mut spreads = Vec::new();
     let mut ratios = Vec::new();
-    let followed = fits.iter().map(|(run, _)| *run).filter(|run| run.layers.len() > LAST);
+    let followed = fits.iter().map(|(run, _)| *run).filter(|run| run.trajectory().count() > LAST);
     for run in followed {
-        let last = &run.layers[run.layers.len() - LAST..];
+        let last: Vec<_> = run.trajectory().skip(run.trajectory().count() - LAST).collect();
         let slopes = last
             .iter()
             .map(|layer| Ok(fits::fit(&run.spec, layer, Diagonal::C, Diagonal::H)?.slope))

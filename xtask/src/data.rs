@@ -1,5 +1,6 @@
 //! `cargo xtask data`: the full data sets on this machine, and the files that are embedded.
 
+use crate::tidy;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use superlinear_datasets::cache::{self, FileReport, FileState};
 use superlinear_datasets::fetch::{FetchConfig, fetch};
 use superlinear_datasets::import::{Outcome, import};
-use superlinear_datasets::{DatasetName, Progress, embed, embedded};
+use superlinear_datasets::{DatasetName, Progress, embed, embed::EmbedReport, embedded};
 
 /// The full data sets on this machine, and the files that are embedded.
 #[derive(Debug, clap::Args)]
@@ -47,14 +48,17 @@ enum DataCommand {
         #[arg(value_name = "NAME")]
         names: Vec<DatasetName>,
     },
-    /// Make the embedded files of `data/mnist` from the original files
+    /// Make the embedded files from the original files, and print their table for `data/README.md`
     Embed {
-        /// Folder that holds the original files of MNIST
+        /// Folder that holds the original files, itself or in subfolders
         #[arg(long, value_name = "DIR")]
         from: PathBuf,
-        /// Folder to write to [default: `data/mnist` of this repository]
+        /// Folder to write to, in a subfolder for each data set [default: `data` of this repository]
         #[arg(long, value_name = "DIR")]
         to: Option<PathBuf>,
+        /// Which data sets [default: all that are embedded: mnist, cifar10]
+        #[arg(value_name = "NAME")]
+        names: Vec<DatasetName>,
     },
 }
 
@@ -69,9 +73,8 @@ pub(crate) fn run(args: DataArgs) -> Result<()> {
         DataCommand::Import { from, names } => import_from(&from, &dir()?, &names),
         DataCommand::Fetch { names, base_url } => fetch_all(&dir()?, &names, base_url),
         DataCommand::Verify { names } => verify(&dir()?, &names),
-        DataCommand::Embed { from, to } => {
-            let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/mnist");
-            embed_files(&from, &to.unwrap_or(repository))
+        DataCommand::Embed { from, to, names } => {
+            embed_files(&from, &to.unwrap_or_else(|| tidy::root().join("data")), &names)
         }
     }
 }
@@ -143,20 +146,26 @@ fn verify(dir: &Path, names: &[DatasetName]) -> Result<()> {
     fail_if_any(&problems, "")
 }
 
-fn embed_files(from: &Path, to: &Path) -> Result<()> {
-    let reports = embed::embed(from, to)?;
-    let rows: Vec<[String; 5]> = reports
-        .into_iter()
-        .map(|r| [r.name.to_owned(), r.gzip_bytes.to_string(), r.gzip_sha256, r.bytes.to_string(), r.sha256])
-        .collect();
-    print_table(["file", "bytes", "SHA-256", "bytes unpacked", "SHA-256 unpacked"], &rows)
+fn embed_files(from: &Path, to: &Path, names: &[DatasetName]) -> Result<()> {
+    let all = embedded::SUBSETS.map(|subset| subset.dataset);
+    let reports = embed::embed(from, to, if names.is_empty() { &all } else { names })?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "| file | bytes | SHA-256 | bytes unpacked | SHA-256 unpacked |\n|---|---|---|---|---|")?;
+    for EmbedReport { dataset, name, gzip_bytes, gzip_sha256, bytes, sha256 } in reports {
+        writeln!(out, "| `{dataset}/{name}` | {gzip_bytes} | `{gzip_sha256}` | {bytes} | `{sha256}` |")?;
+    }
+    Ok(())
 }
 
 fn print_files(dir: &Path, reports: &[FileReport]) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    let (train, test) = (embedded::TRAIN_PER_CLASS, embedded::TEST_PER_CLASS);
-    writeln!(out, "embedded: mnist, {train} training and {test} test images of each class")?;
-    drop(out);
+    for subset in embedded::SUBSETS {
+        let (train, test) = (subset.train_per_class, subset.test_per_class);
+        writeln!(
+            std::io::stdout(),
+            "embedded: {}, {train} training and {test} test images of each class",
+            subset.dataset
+        )?;
+    }
     print_heading(dir)?;
     let mut rows = Vec::new();
     for report in reports {

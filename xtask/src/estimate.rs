@@ -77,7 +77,8 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
         d_in: layer.d_in,
     };
     let analysis = shape.flops() / (MOMENTS_SHARE * speed.double) + EIGEN_CUBES * P.powi(3) / speed.double;
-    let checkpoints = spec.checkpoints.iter().filter(|&&epoch| epoch < spec.epochs).count() as f64 + 1.0;
+    let checkpoints =
+        spec.checkpoints.iter().filter(|&&epoch| epoch < spec.epochs).count() as f64 + spec.layers().len() as f64;
     let spectral = spec.spectral.map_or(0.0, |spectral| SPECTRAL_CUBES + DRAW_CUBES * (1 + spectral.null_draws) as f64);
     let spectral = spectral * P.powi(3) / speed.double;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;

@@ -105,7 +105,7 @@ pub(crate) struct LayerMatrices {
     eigh_s: f64,
 }
 
-/// Rebuilds the matrices of a run's target layer at one checkpoint, over its training images.
+/// Rebuilds the matrices of a run's dense layer at one checkpoint, over its training images.
 ///
 /// # Errors
 /// When the weights do not fit, a class has a single image, a number is not finite, or an eigendecomposition fails its
@@ -114,6 +114,7 @@ pub(crate) fn layer_matrices(
     spec: &RunSpec,
     indices: &[usize],
     checkpoint: &Checkpoint,
+    dense: usize,
     data: &Dataset,
 ) -> Result<LayerMatrices> {
     let context = |what: &str| format!("{}, epoch {}: {what}", spec.id(), checkpoint.epoch);
@@ -125,8 +126,8 @@ pub(crate) fn layer_matrices(
         .with_context(|| context("weights"))?
         .cast::<f64>();
     let start = Instant::now();
-    let samples = LayerSamples::collect(&net, spec.target_dense(), spec.loss, &images)
-        .with_context(|| context(&format!("layer {}", spec.target_dense() + 1)))?;
+    let samples = LayerSamples::collect(&net, dense, spec.loss, &images)
+        .with_context(|| context(&format!("layer {}", dense + 1)))?;
     let partners = choose_partners(&samples, PartnerPolicy::PAPER, &mut generator(spec, Stream::Partners))
         .with_context(|| context("partners"))?;
     let dual = dual_perturbation(&net, &samples, &partners);
@@ -140,7 +141,7 @@ pub(crate) fn layer_matrices(
     Ok(LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s })
 }
 
-/// Analyses a run's target layer at one checkpoint.
+/// Analyses a run's dense layer at one checkpoint.
 ///
 /// # Errors
 /// As [`layer_matrices`].
@@ -148,9 +149,10 @@ pub(crate) fn analyse(
     spec: &RunSpec,
     training: &TrainingRecord,
     checkpoint: &Checkpoint,
+    dense: usize,
     data: &Dataset,
 ) -> Result<LayerRecord> {
-    let matrices = layer_matrices(spec, &training.indices, checkpoint, data)?;
+    let matrices = layer_matrices(spec, &training.indices, checkpoint, dense, data)?;
     let LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s } = matrices;
     drop(H);
     let is_final = checkpoint.epoch == training.history.len();
@@ -192,7 +194,7 @@ pub(crate) fn analyse(
         n_zero_activities: partners.n_zero_activities,
     };
     let spectral = match &spec.spectral {
-        Some(settings) if is_final => {
+        Some(settings) if is_final && dense == spec.target_dense() => {
             let above_noise = eigen.values.partition_point(|&lambda| lambda > eigen.noise_floor);
             let input = spectral::SpectralInput {
                 samples: &samples,
@@ -211,6 +213,7 @@ pub(crate) fn analyse(
     h.truncate(V.ncols());
     Ok(LayerRecord {
         epoch: checkpoint.epoch,
+        dense,
         d_out: samples.d_out(),
         d_in: samples.d_in(),
         h,

@@ -28,9 +28,9 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let path = find_run(&args.out, &args.run_id)?;
     let run: RunRecord = record::read(&path)?;
     let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
-    let (data, source) = load_dataset(run.spec.dataset, run.spec.n_per_class, args.data_dir.as_deref())?;
+    let (data, source) = load_dataset(run.spec.dataset, run.spec.source, args.data_dir.as_deref())?;
     let Some(trained) = run.training.checkpoints.last() else { bail!("{}: holds no weights", path.display()) };
-    let matrices = layer_matrices(&run.spec, &run.training.indices, trained, &data)?;
+    let matrices = layer_matrices(&run.spec, &run.training.indices, trained, run.spec.target_dense(), &data)?;
 
     write_weights(&staged.path().join("weights.safetensors"), &run.spec.id(), &trained.weights, &matrices)?;
     let normalisation = Normalisation::of(run.spec.dataset);

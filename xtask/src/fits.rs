@@ -114,7 +114,15 @@ impl Exponents {
     /// # Errors
     /// When fewer than three directions can be used.
     pub(crate) fn of(run: &RunRecord) -> Result<Self> {
-        let fit = |y, x| fit(&run.spec, run.layer(), y, x);
+        Self::of_layer(&run.spec, run.layer())
+    }
+
+    /// Those of one layer.
+    ///
+    /// # Errors
+    /// When fewer than three directions can be used.
+    pub(crate) fn of_layer(spec: &RunSpec, layer: &LayerRecord) -> Result<Self> {
+        let fit = |y, x| fit(spec, layer, y, x);
         Ok(Self {
             emp: fit(Diagonal::C, Diagonal::H)?,
             awd: fit(Diagonal::Awd, Diagonal::H)?,

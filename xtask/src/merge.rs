@@ -109,11 +109,11 @@ fn read(dir: &PathBuf) -> Result<(Part, Vec<RunRecord>)> {
     Ok((part, runs))
 }
 
-/// Every data set once.
+/// Every data set once from each source.
 fn data<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<DataSummary> {
     let mut all: Vec<DataSummary> = Vec::new();
     for data in parts.flat_map(|part| &part.data) {
-        if !all.iter().any(|known| known.name == data.name) {
+        if !all.contains(data) {
             all.push(data.clone());
         }
     }

@@ -13,9 +13,10 @@ mod table1;
 mod training;
 mod trajectory;
 
-use crate::plan::RunSpec;
+use crate::plan::{Model, RunSpec};
 use crate::record::RunRecord;
 use anyhow::Result;
+use superlinear_datasets::DatasetName;
 use superlinear_nets::Loss;
 
 /// An output that can be asked for.
@@ -66,6 +67,7 @@ impl OutputId {
     pub(crate) fn needs(self, run: &RunSpec, featured: &Featured) -> bool {
         match self {
             Self::Table1 | Self::Training => true,
+            Self::PowerLaw => featured.includes(run) || (*featured == Featured::Usual && power_law::also_shows(run)),
             _ => featured.includes(run),
         }
     }
@@ -126,7 +128,7 @@ impl std::fmt::Display for OutputId {
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Featured {
-    /// The first seed with ten classes, each loss.
+    /// The MLP on MNIST with ten classes, first seed, each loss.
     Usual,
     /// These, by id.
     Runs(Vec<String>),
@@ -135,7 +137,9 @@ pub(crate) enum Featured {
 impl Featured {
     fn includes(&self, run: &RunSpec) -> bool {
         match self {
-            Self::Usual => run.n_classes == 10 && run.seed == 0,
+            Self::Usual => {
+                run.dataset == DatasetName::Mnist && run.model == Model::Mlp && run.n_classes == 10 && run.seed == 0
+            }
             Self::Runs(ids) => ids.contains(&run.id()),
         }
     }
@@ -173,6 +177,23 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<String>>,
 }
 
+impl Table {
+    /// The table and its caption in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            // A bar inside a cell would end it.
+            let cells: Vec<String> = cells.map(|cell| cell.replace('|', "\\|")).collect();
+            format!("| {} |\n", cells.join(" | "))
+        };
+        let mut text = line(&mut self.header.iter().copied());
+        text.push_str(&format!("|{}\n", "---|".repeat(self.header.len())));
+        for row in &self.rows {
+            text.push_str(&line(&mut row.iter().map(String::as_str)));
+        }
+        format!("{text}\n{}\n", self.caption)
+    }
+}
+
 /// A loss as figures and tables write it.
 pub(crate) fn loss_name(loss: Loss) -> &'static str {
     match loss {
@@ -184,11 +205,14 @@ pub(crate) fn loss_name(loss: Loss) -> &'static str {
 
 /// `MLP on MNIST, CE, 10 classes`.
 pub(crate) fn title(spec: &RunSpec) -> String {
-    let model = spec.model.to_string().to_uppercase();
+    let model = match spec.model {
+        Model::Mlp => "MLP",
+        Model::DeepMlp => "Deep MLP",
+    };
     let dataset = match spec.dataset {
-        superlinear_datasets::DatasetName::Mnist => "MNIST",
-        superlinear_datasets::DatasetName::FashionMnist => "Fashion-MNIST",
-        superlinear_datasets::DatasetName::Cifar10 => "CIFAR-10",
+        DatasetName::Mnist => "MNIST",
+        DatasetName::FashionMnist => "Fashion-MNIST",
+        DatasetName::Cifar10 => "CIFAR-10",
     };
     format!("{model} on {dataset}, {}, {} classes", loss_name(spec.loss), spec.n_classes)
 }
@@ -196,4 +220,21 @@ pub(crate) fn title(spec: &RunSpec) -> String {
 /// A matrix's name as figures write it.
 fn symbol(name: &str) -> String {
     name.replace('₂', "_{2}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markdown_keeps_bars_inside_cells() {
+        let table = Table {
+            name: "t".to_owned(),
+            caption: "What it shows.".to_owned(),
+            header: vec!["run", "mean |R|"],
+            rows: vec![vec!["a".to_owned(), "0.1".to_owned()]],
+        };
+        let expected = "| run | mean \\|R\\| |\n|---|---|\n| a | 0.1 |\n\nWhat it shows.\n";
+        assert_eq!(table.markdown(), expected);
+    }
 }

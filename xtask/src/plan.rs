@@ -31,16 +31,29 @@ impl std::fmt::Display for Profile {
 
 /// The networks of the paper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Model {
     /// Fully connected, no bias: 784→50→50→10 for grey images, 3072→1000→50→50→10 for CIFAR-10.
     Mlp,
+    /// Fully connected, no bias, with four hidden layers of 50, of which three hidden-to-hidden ones are analysed.
+    DeepMlp,
+}
+
+/// Where a run's images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// The subset that is compiled in.
+    Embedded,
+    /// The full data set, on this machine.
+    Full,
 }
 
 impl std::fmt::Display for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Mlp => "mlp",
+            Self::DeepMlp => "deep-mlp",
         })
     }
 }
@@ -51,6 +64,8 @@ pub(crate) struct RunSpec {
     /// Which images.
     #[serde(with = "as_text")]
     pub(crate) dataset: DatasetName,
+    /// Which of them there are to draw from.
+    pub(crate) source: Source,
     /// Which network.
     pub(crate) model: Model,
     /// Which loss.
@@ -108,6 +123,8 @@ impl RunSpec {
         let widths: &[usize] = match (self.model, self.dataset) {
             (Model::Mlp, DatasetName::Cifar10) => &[3072, 1000, 50, 50, 10],
             (Model::Mlp, DatasetName::Mnist | DatasetName::FashionMnist) => &[784, 50, 50, 10],
+            (Model::DeepMlp, DatasetName::Cifar10) => &[3072, 50, 50, 50, 50, 10],
+            (Model::DeepMlp, DatasetName::Mnist | DatasetName::FashionMnist) => &[784, 50, 50, 50, 50, 10],
         };
         Architecture::mlp(widths, Activation::Relu).expect("the paper's networks are networks")
     }
@@ -115,6 +132,15 @@ impl RunSpec {
     /// The analysed dense layer, counted from 0: the last hidden-to-hidden one.
     pub(crate) fn target_dense(&self) -> usize {
         self.architecture().dense_layers().len() - 2
+    }
+
+    /// Dense layers that are analysed of the trained network: the target, and for deep networks every hidden-to-hidden one.
+    pub(crate) fn layers(&self) -> Vec<usize> {
+        let target = self.target_dense();
+        match self.model {
+            Model::DeepMlp => (1..=target).collect(),
+            Model::Mlp => vec![target],
+        }
     }
 
     /// Settings of training.
@@ -176,6 +202,64 @@ pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
     Ok(with_checkpoints.collect())
 }
 
+/// A row of the paper's table.
+struct Row {
+    dataset: DatasetName,
+    model: Model,
+    loss: Loss,
+    /// Training images of each class for 3, 6 and 10 classes.
+    n_per_class: [usize; 3],
+    batch: usize,
+    epochs: usize,
+    /// `𝒩` for 3, 6 and 10 classes.
+    top: [usize; 3],
+}
+
+/// The rows that the paper lists, as far as their networks are here, and the deep network of its layer-wise figure.
+fn paper_rows() -> Vec<Row> {
+    use DatasetName::{Cifar10, Mnist};
+    use Loss::{CrossEntropy, SoftmaxMse};
+    let row = |dataset, model, loss, n_per_class, batch, epochs, top| Row {
+        dataset,
+        model,
+        loss,
+        n_per_class,
+        batch,
+        epochs,
+        top,
+    };
+    vec![
+        row(Mnist, Model::Mlp, CrossEntropy, [2_000; 3], 50, 100, [300, 1_000, 1_000]),
+        row(Mnist, Model::Mlp, SoftmaxMse, [2_000; 3], 50, 100, [300, 1_000, 1_000]),
+        row(Cifar10, Model::Mlp, CrossEntropy, [2_000; 3], 100, 150, [800, 1_500, 1_500]),
+        row(Cifar10, Model::Mlp, SoftmaxMse, [5_000; 3], 100, 100, [500, 1_000, 1_000]),
+        row(Mnist, Model::DeepMlp, CrossEntropy, [2_000; 3], 50, 100, [300, 1_000, 1_000]),
+    ]
+}
+
+/// Numbers of classes.
+const CLASSES: [usize; 3] = [3, 6, 10];
+
+impl Row {
+    fn run(&self, classes: usize, source: Source, seed: u64) -> RunSpec {
+        RunSpec {
+            dataset: self.dataset,
+            source,
+            model: self.model,
+            loss: self.loss,
+            n_classes: CLASSES[classes],
+            n_per_class: self.n_per_class[classes],
+            n_test: 1_000,
+            batch: self.batch,
+            epochs: self.epochs,
+            top: self.top[classes],
+            checkpoints: Vec::new(),
+            spectral: None,
+            seed,
+        }
+    }
+}
+
 /// Every run of a profile, without checkpoints.
 fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
     let n_seeds = n_seeds.unwrap_or(match profile {
@@ -183,28 +267,30 @@ fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
         Profile::Quick => 2,
         Profile::Paper => 4,
     });
-    let (n_per_class, epochs) = match profile {
-        Profile::Smoke => (300, 200),
-        Profile::Quick | Profile::Paper => (2_000, 100),
-    };
+    let rows = paper_rows();
     let mut runs = Vec::new();
     for seed in 0..n_seeds as u64 {
-        for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
-            for (n_classes, top) in [(3, 300), (6, 1_000), (10, 1_000)] {
-                runs.push(RunSpec {
-                    dataset: DatasetName::Mnist,
-                    model: Model::Mlp,
-                    loss,
-                    n_classes,
-                    n_per_class,
-                    n_test: 1_000,
-                    batch: 50,
-                    epochs,
-                    top,
-                    checkpoints: Vec::new(),
-                    spectral: None,
-                    seed,
-                });
+        for row in &rows {
+            let is_main = row.dataset == DatasetName::Mnist && row.model == Model::Mlp;
+            let all_classes: &[usize] = if row.model == Model::DeepMlp { &[2] } else { &[0, 1, 2] };
+            match profile {
+                Profile::Paper => runs.extend(all_classes.iter().map(|&k| row.run(k, Source::Full, seed))),
+                Profile::Quick if is_main => {
+                    runs.extend(all_classes.iter().map(|&k| row.run(k, Source::Embedded, seed)));
+                }
+                Profile::Smoke if is_main => runs.extend(all_classes.iter().map(|&k| RunSpec {
+                    n_per_class: 300,
+                    epochs: 200,
+                    ..row.run(k, Source::Embedded, seed)
+                })),
+                // One look at everything else, on what is embedded.
+                Profile::Quick if seed == 0 => {
+                    let run = row.run(2, Source::Embedded, seed);
+                    let embedded = superlinear_datasets::embedded::subset(run.dataset);
+                    let n_per_class = embedded.map_or(0, |subset| subset.train_per_class).min(run.n_per_class);
+                    runs.push(RunSpec { n_per_class, ..run });
+                }
+                Profile::Quick | Profile::Smoke => {}
             }
         }
     }
@@ -250,9 +336,9 @@ mod tests {
         let mut ids: Vec<String> = all.iter().map(RunSpec::id).collect();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), all.len()), (24, 24));
+        assert_eq!((ids.len(), all.len()), (4 * 13, 4 * 13));
         let few = runs(&request(Profile::Quick, &[OutputId::PowerLaw], &Featured::Usual)).unwrap();
-        assert_eq!(few.len(), 2, "one network a loss: {few:?}");
+        assert_eq!(few.len(), 4, "one network a loss, the deep one and one of CIFAR-10: {few:?}");
     }
 
     #[test]

@@ -65,7 +65,9 @@ impl Published<'_> {
             atomic::write(&target.join(name), bytes)?;
         }
         for table in &summary.tables {
-            csv::write(&target.join(&table.file), &table.table.header, &table.table.rows)?;
+            let file = target.join(&table.file);
+            csv::write(&file, &table.table.header, &table.table.rows)?;
+            atomic::write(&file.with_extension("md"), table.table.markdown().as_bytes())?;
         }
         let page = report::render(&summary, &files.svgs)?;
         json::write(&target.join(SUMMARY), &summary)?;

@@ -14,15 +14,26 @@ pub(crate) struct RunRecord {
     pub(crate) spec: RunSpec,
     /// Its training.
     pub(crate) training: TrainingRecord,
-    /// Its analysed layer at every checkpoint, by epoch; the last one is that of the trained network, and there always is
-    /// one.
+    /// Its analysed layers by epoch: the target at every checkpoint, and further ones of the trained network.
     pub(crate) layers: Vec<LayerRecord>,
 }
 
 impl RunRecord {
-    /// The analysed layer of the trained network.
+    /// The target layer of the trained network.
     pub(crate) fn layer(&self) -> &LayerRecord {
-        self.layers.last().expect("a record holds at least the trained network's layer")
+        self.trajectory().last().expect("a record holds at least the trained network's target layer")
+    }
+
+    /// The target layer at every checkpoint, the trained network last.
+    pub(crate) fn trajectory(&self) -> impl Iterator<Item = &LayerRecord> {
+        let target = self.spec.target_dense();
+        self.layers.iter().filter(move |layer| layer.dense == target)
+    }
+
+    /// All analysed layers of the trained network, first to last.
+    pub(crate) fn trained_layers(&self) -> impl Iterator<Item = &LayerRecord> {
+        let epoch = self.layer().epoch;
+        self.layers.iter().filter(move |layer| layer.epoch == epoch)
     }
 }
 
@@ -68,6 +79,8 @@ pub(crate) struct Epoch {
 pub(crate) struct LayerRecord {
     /// Epochs done.
     pub(crate) epoch: usize,
+    /// Which dense layer, counted from 0.
+    pub(crate) dense: usize,
     /// Rows of the weight.
     pub(crate) d_out: usize,
     /// Columns of the weight.
@@ -142,5 +155,5 @@ pub(crate) struct Term {
 
 impl Record for RunRecord {
     const KIND: &'static str = "run";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 }

@@ -4,7 +4,7 @@ use crate::cli::ReproduceArgs;
 use crate::estimate::{self, Cost, Speed, human_bytes, human_time};
 use crate::experiment::{analyse, train_run};
 use crate::outputs::{Featured, OutputId};
-use crate::plan::{self, Request, RunSpec};
+use crate::plan::{self, Request, RunSpec, Source};
 use crate::progress::Voice;
 use crate::publish::{self, Published};
 use crate::record::{Checkpoint, RunRecord, TrainingRecord};
@@ -54,7 +54,7 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
     let data = load_data(&specs, args.data_dir.as_deref())?;
     let trained = train_all(&specs, &data, threads, voice)?;
     let runs = analyse_all(&specs, trained, &data, threads, voice)?;
-    let data = data.iter().map(|(data, source)| describe(data, source.clone())).collect();
+    let data = data.iter().map(Loaded::summary).collect();
     let published = Published { request: &request, shard, data, threads, wall_s: start.elapsed().as_secs_f64() };
     match shard {
         None => published.write(&runs, &target, voice),
@@ -75,40 +75,55 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
 }
 
 /// A data set with where it came from.
-type Loaded = (Dataset, String);
+struct Loaded {
+    data: Dataset,
+    source: Source,
+    words: String,
+}
 
-/// The data sets of the runs: the embedded subset where it has enough images, the full set otherwise.
+/// The data sets of the runs.
 fn load_data(specs: &[RunSpec], data_dir: Option<&Path>) -> Result<Vec<Loaded>> {
     let mut loaded: Vec<Loaded> = Vec::new();
     for spec in specs {
-        if !loaded.iter().any(|(data, _)| data.name == spec.dataset) {
-            let n_per_class = specs.iter().filter(|s| s.dataset == spec.dataset).map(|s| s.n_per_class).max();
-            loaded.push(load_dataset(spec.dataset, n_per_class.unwrap_or(0), data_dir)?);
+        if !loaded.iter().any(|known| known.is_of(spec)) {
+            let (data, words) = load_dataset(spec.dataset, spec.source, data_dir)?;
+            loaded.push(Loaded { data, source: spec.source, words });
         }
     }
     Ok(loaded)
 }
 
-/// One data set with at least `n_per_class` training images a class.
+/// One data set, and where it came from in words.
 ///
 /// # Errors
-/// When the embedded subset does not do and the full set is not in the cache.
-pub(crate) fn load_dataset(name: DatasetName, n_per_class: usize, data_dir: Option<&Path>) -> Result<Loaded> {
-    if name == DatasetName::Mnist && n_per_class <= embedded::TRAIN_PER_CLASS {
-        return Ok((embedded::mnist(), "embedded subset".to_owned()));
+/// When no subset of it is embedded, or the full set is not in the cache.
+pub(crate) fn load_dataset(name: DatasetName, source: Source, data_dir: Option<&Path>) -> Result<(Dataset, String)> {
+    match source {
+        Source::Embedded => {
+            let subset = embedded::subset(name).with_context(|| format!("{name}: no subset of it is embedded"))?;
+            Ok((subset.load(), "embedded subset".to_owned()))
+        }
+        Source::Full => {
+            let dir = cache::directory(data_dir).context("no folder for the full data sets: give --data-dir")?;
+            let data = superlinear_datasets::load(name, &dir)?;
+            Ok((data, "full set, checked by SHA-256".to_owned()))
+        }
     }
-    let dir = cache::directory(data_dir).context("no folder for the full data sets: give --data-dir")?;
-    let data = superlinear_datasets::load(name, &dir)?;
-    Ok((data, "full set, checked by SHA-256".to_owned()))
 }
 
-fn describe(data: &Dataset, source: String) -> DataSummary {
-    DataSummary { name: data.name.to_string(), source, images: [data.train.len(), data.test.len()] }
+impl Loaded {
+    fn is_of(&self, spec: &RunSpec) -> bool {
+        self.data.name == spec.dataset && self.source == spec.source
+    }
+
+    fn summary(&self) -> DataSummary {
+        let Self { data, words, .. } = self;
+        DataSummary { name: data.name.to_string(), source: words.clone(), images: [data.train.len(), data.test.len()] }
+    }
 }
 
 fn data_of<'a>(data: &'a [Loaded], spec: &RunSpec) -> &'a Dataset {
-    let found = data.iter().find(|(data, _)| data.name == spec.dataset);
-    &found.expect("the data of every planned run are loaded").0
+    &data.iter().find(|known| known.is_of(spec)).expect("the data of every planned run are loaded").data
 }
 
 /// Trains all runs, each on one core.
@@ -137,31 +152,42 @@ fn analyse_all(
     threads: usize,
     voice: Voice,
 ) -> Result<Vec<RunRecord>> {
-    let jobs: Vec<(&RunSpec, &TrainingRecord, &Checkpoint)> = specs
-        .iter()
-        .zip(&trained)
-        .flat_map(|(spec, training)| training.checkpoints.iter().map(move |checkpoint| (spec, training, checkpoint)))
-        .collect();
+    let jobs: Vec<(&RunSpec, &TrainingRecord, &Checkpoint, usize)> =
+        specs.iter().zip(&trained).flat_map(|(spec, training)| layers_of(spec, training)).collect();
     let stage = voice.stage("analyse", jobs.len() as u64, "layers/s");
     let layers = schedule::concurrently(
         threads,
         &jobs,
         |(spec, ..)| spec.n_samples() as f64,
-        |(spec, training, checkpoint)| {
+        |&(spec, training, checkpoint, dense)| {
             interrupt::check()?;
-            stage.at(&format!("{} after epoch {}", spec.id(), checkpoint.epoch));
-            let layer = analyse(spec, training, checkpoint, data_of(data, spec))?;
+            stage.at(&format!("{} layer {} after epoch {}", spec.id(), dense + 1, checkpoint.epoch));
+            let layer = analyse(spec, training, checkpoint, dense, data_of(data, spec))?;
             stage.advance(1);
             Ok(layer)
         },
     )?;
     stage.done(&format!("{} layers", jobs.len()));
+    let counts: Vec<usize> =
+        specs.iter().zip(&trained).map(|(spec, training)| layers_of(spec, training).count()).collect();
     let mut layers = layers.into_iter();
-    let runs = specs.iter().zip(trained).map(|(spec, training)| {
-        let layers = layers.by_ref().take(training.checkpoints.len()).collect();
+    let runs = specs.iter().zip(trained).zip(counts).map(|((spec, training), n_layers)| {
+        let layers = layers.by_ref().take(n_layers).collect();
         RunRecord { spec: spec.clone(), training, layers }
     });
     Ok(runs.collect())
+}
+
+/// What is analysed of a run: the target layer at every checkpoint, and all its layers at the last.
+fn layers_of<'a>(
+    spec: &'a RunSpec,
+    training: &'a TrainingRecord,
+) -> impl Iterator<Item = (&'a RunSpec, &'a TrainingRecord, &'a Checkpoint, usize)> {
+    let last = training.checkpoints.len() - 1;
+    training.checkpoints.iter().enumerate().flat_map(move |(k, checkpoint)| {
+        let layers = if k == last { spec.layers() } else { vec![spec.target_dense()] };
+        layers.into_iter().map(move |dense| (spec, training, checkpoint, dense))
+    })
 }
 
 /// Prints the runs with their estimated cost.

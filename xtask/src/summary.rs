@@ -36,11 +36,11 @@ pub(crate) struct Summary {
 }
 
 /// A data set that was read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DataSummary {
     /// Its name.
     pub(crate) name: String,
-    /// `embedded`, or the folder it came from.
+    /// `embedded subset`, or `full set, checked by SHA-256`.
     pub(crate) source: String,
     /// Training and test images.
     pub(crate) images: [usize; 2],

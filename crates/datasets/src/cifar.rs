@@ -1,9 +1,9 @@
 //! The binary version of CIFAR-10, plain or gzipped: records of a label byte, then 1,024 red, 1,024 green and 1,024 blue
-//! bytes, rows of 32. There is no header, so the length is the only check of shape.
+//! bytes, rows of 32: reading and writing. There is no header, so the length is the only check of shape.
 
 use crate::{ImageShape, N_CLASSES, Split, gzip};
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 /// Bytes of a record: a label and an image.
@@ -64,6 +64,23 @@ pub fn parse_batch(file: &str, reader: impl Read) -> Result<Split, CifarError> {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     append(file, reader, &mut images, &mut labels)?;
     Ok(Split::new(ImageShape::RGB_32, images, labels).expect("records are whole and labels checked"))
+}
+
+/// Writes a split as a batch, uncompressed.
+///
+/// # Errors
+/// When `out` fails.
+///
+/// # Panics
+/// If the images are not 32 × 32 in three colours: the format has no place for another shape.
+#[track_caller]
+pub fn write_batch(mut out: impl Write, split: &Split) -> io::Result<()> {
+    assert_eq!(split.shape(), ImageShape::RGB_32, "write_batch: images of CIFAR-10");
+    for (i, &label) in split.labels().iter().enumerate() {
+        out.write_all(&[label])?;
+        out.write_all(split.image(i))?;
+    }
+    Ok(())
 }
 
 /// Appends the records of one batch to `images` and `labels`.
@@ -134,6 +151,21 @@ mod tests {
             "b: record 1: found 3072 bytes, expected 3073: the file is truncated"
         );
         assert_eq!(error(&batch(&[1, 10])), "b: record 1: label: found 10, expected 0 to 9");
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        let bytes = batch(&[4, 0, 9]);
+        let mut written = Vec::new();
+        write_batch(&mut written, &parse_batch("b", &bytes[..]).unwrap()).unwrap();
+        assert!(written == bytes);
+    }
+
+    #[test]
+    #[should_panic(expected = "write_batch: images of CIFAR-10")]
+    fn grey_images_are_not_written() {
+        let grey = Split::new(ImageShape::GREY_28, vec![0; 784], vec![1]).unwrap();
+        let _ = write_batch(Vec::new(), &grey);
     }
 
     proptest! {

@@ -1,42 +1,52 @@
-//! How the files behind [`embedded::mnist`](crate::embedded::mnist) are made from the original ones.
+//! How the files behind the [embedded subsets](crate::embedded) are made from the original ones.
 //!
-//! `cargo xtask data embed --from <dir>` calls [`embed`]; the same originals give the same bytes.
+//! `cargo xtask data embed --from <dir>` calls [`embed`]; the same originals give the same contents.
 
-use crate::embedded::{FILES, TEST_PER_CLASS, TRAIN_PER_CLASS};
+use crate::embedded::{EmbeddedFile, SUBSETS, SplitFiles, Subset, subset};
 use crate::import::{ImportError, Outcome, import};
 use crate::verified::{hex, write_atomically};
-use crate::{Classes, Dataset, DatasetName, DrawError, LoadError, N_CLASSES, Split, idx, load};
+use crate::{Classes, Dataset, DatasetName, DrawError, LoadError, N_CLASSES, Split, cifar, gzip, idx, load};
 use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
-/// A file that [`embed`] wrote.
+/// A file that [`embed`] made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmbedReport {
+    /// The data set it is of.
+    pub dataset: DatasetName,
     /// Its name.
     pub name: &'static str,
     /// Bytes of it.
     pub gzip_bytes: u64,
     /// SHA-256 of it.
     pub gzip_sha256: String,
-    /// Bytes of the IDX content.
+    /// Bytes of the unpacked content.
     pub bytes: u64,
-    /// SHA-256 of the IDX content.
+    /// SHA-256 of the unpacked content.
     pub sha256: String,
 }
 
 /// Why the embedded files could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
+    /// Nothing of the data set is embedded.
+    #[error("{dataset}: nothing of it is embedded, expected one of {}", SUBSETS.map(|s| s.dataset.as_str()).join(", "))]
+    NotEmbedded {
+        /// The data set.
+        dataset: DatasetName,
+    },
     /// The folder of the originals could not be read.
     #[error(transparent)]
     Import(#[from] ImportError),
     /// An original is not there.
-    #[error("{from}: {file}: found no original file of MNIST, expected one, plain or gzipped{}", refused.iter().map(|line| format!("; {line}")).collect::<String>())]
+    #[error("{from}: {dataset}: {file}: found no original, expected one, plain, gzipped or in the official archive{}", refused.iter().map(|line| format!("; {line}")).collect::<String>())]
     NotFound {
         /// The folder that was searched.
         from: String,
+        /// The data set.
+        dataset: DatasetName,
         /// The file.
         file: String,
         /// Files of that name that were refused, and why.
@@ -58,42 +68,58 @@ pub enum EmbedError {
     },
 }
 
-/// Makes the four gzipped IDX files of [`FILES`] in the folder `to` from the original MNIST files in `from`.
+/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to the
+/// folder `<to>/<data set>`.
+///
+/// A file that already has the content is left as it is: another version of the compressor is no reason for other bytes.
 ///
 /// # Errors
-/// [`EmbedError`]; a file that was not finished does not appear under its name.
-pub fn embed(from: &Path, to: &Path) -> Result<Vec<EmbedReport>, EmbedError> {
+/// [`EmbedError`]. Nothing is written unless every original of every data set is there; a file that was not finished
+/// does not appear under its name.
+pub fn embed(from: &Path, to: &Path, names: &[DatasetName]) -> Result<Vec<EmbedReport>, EmbedError> {
     let cannot_write = |file: &Path, cause| EmbedError::Write { file: file.display().to_string(), cause };
+    let chosen = names.iter().map(|&dataset| {
+        subset(dataset).or(Some(&*crate::embedded::SUBSETS[0])).ok_or(EmbedError::NotEmbedded { dataset })
+    });
+    let chosen = chosen.collect::<Result<Vec<&Subset>, _>>()?;
     let originals = tempfile::tempdir().map_err(|cause| cannot_write(&std::env::temp_dir(), cause))?;
-    for report in import(from, originals.path(), &[DatasetName::Mnist], &mut |_| ())? {
+    for report in import(from, originals.path(), names, &mut |_| ())? {
         if let Outcome::NotFound { refused } = report.outcome {
-            return Err(EmbedError::NotFound { from: from.display().to_string(), file: report.file, refused });
+            let (from, dataset, file) = (from.display().to_string(), report.dataset, report.file);
+            return Err(EmbedError::NotFound { from, dataset, file, refused });
         }
     }
-    let subset = subset(&load(DatasetName::Mnist, originals.path())?)?;
     let mut reports = Vec::new();
-    for (file, content) in FILES.iter().zip(contents(&subset)) {
-        let gzip = gzipped(&content);
-        let path = to.join(file.name);
-        write_atomically(&path, |out| out.write_all(&gzip)).map_err(|cause| cannot_write(&path, cause))?;
-        reports.push(EmbedReport {
-            name: file.name,
-            gzip_bytes: gzip.len() as u64,
-            gzip_sha256: hex(&Sha256::digest(&gzip)),
-            bytes: content.len() as u64,
-            sha256: hex(&Sha256::digest(&content)),
-        });
+    for subset in chosen {
+        let images = first_images(subset, &load(subset.dataset, originals.path())?)?;
+        for (file, content) in contents(subset, &images) {
+            let path = to.join(subset.dataset.as_str()).join(file.name);
+            let gzip = put_gzipped(&path, &content).map_err(|cause| cannot_write(&path, cause))?;
+            reports.push(EmbedReport {
+                dataset: subset.dataset,
+                name: file.name,
+                gzip_bytes: gzip.len() as u64,
+                gzip_sha256: hex(&Sha256::digest(&gzip)),
+                bytes: content.len() as u64,
+                sha256: hex(&Sha256::digest(&content)),
+            });
+        }
     }
     Ok(reports)
 }
 
-/// The first [`TRAIN_PER_CLASS`] training and [`TEST_PER_CLASS`] test images of each class, in the order of `full`.
+/// The images that `subset` takes from the data set `full`: the first of each class, in the order of `full`.
 ///
 /// # Errors
 /// [`DrawError::ClassTooSmall`] when a class has too few images.
-pub fn subset(full: &Dataset) -> Result<Dataset, DrawError> {
-    let train = first_of_each_class(&full.train, TRAIN_PER_CLASS)?;
-    let test = first_of_each_class(&full.test, TEST_PER_CLASS)?;
+///
+/// # Panics
+/// If `full` is another data set.
+#[track_caller]
+pub fn first_images(subset: &Subset, full: &Dataset) -> Result<Dataset, DrawError> {
+    assert_eq!(subset.dataset, full.name, "first_images: a subset of this data set");
+    let train = first_of_each_class(&full.train, subset.train_per_class)?;
+    let test = first_of_each_class(&full.test, subset.test_per_class)?;
     Ok(Dataset { name: full.name, train, test })
 }
 
@@ -111,15 +137,45 @@ fn first_of_each_class(split: &Split, n: usize) -> Result<Split, DrawError> {
     Ok(split.select(&indices, &Classes::first(N_CLASSES).expect("all classes")))
 }
 
-/// The IDX contents, in the order of [`FILES`].
-fn contents(dataset: &Dataset) -> [Vec<u8>; 4] {
+/// The files of `subset` with their contents, which hold `images`.
+fn contents<'s>(subset: &'s Subset, images: &Dataset) -> Vec<(&'s EmbeddedFile, Vec<u8>)> {
     const IN_MEMORY: &str = "writing to memory does not fail";
-    let mut contents = [const { Vec::new() }; 4];
-    idx::write_images(&mut contents[0], &dataset.train).expect(IN_MEMORY);
-    idx::write_labels(&mut contents[1], &dataset.train).expect(IN_MEMORY);
-    idx::write_images(&mut contents[2], &dataset.test).expect(IN_MEMORY);
-    idx::write_labels(&mut contents[3], &dataset.test).expect(IN_MEMORY);
+    let mut contents = Vec::new();
+    for (files, split) in [(&subset.train, &images.train), (&subset.test, &images.test)] {
+        match files {
+            SplitFiles::Idx { images, labels } => {
+                let (mut x, mut y) = (Vec::new(), Vec::new());
+                idx::write_images(&mut x, split).expect(IN_MEMORY);
+                idx::write_labels(&mut y, split).expect(IN_MEMORY);
+                contents.extend([(images, x), (labels, y)]);
+            }
+            SplitFiles::Cifar { batch } => {
+                let mut records = Vec::new();
+                cifar::write_batch(&mut records, split).expect(IN_MEMORY);
+                contents.push((batch, records));
+            }
+        }
+    }
     contents
+}
+
+/// Makes `path` a gzipped file of `content`, unless it is one; returns the bytes of the file.
+fn put_gzipped(path: &Path, content: &[u8]) -> io::Result<Vec<u8>> {
+    if let Ok(there) = std::fs::read(path)
+        && there.starts_with(&gzip::MAGIC)
+        && unpacked(&there).is_ok_and(|unpacked| unpacked == content)
+    {
+        return Ok(there);
+    }
+    let gzip = gzipped(content);
+    write_atomically(path, |out| out.write_all(&gzip))?;
+    Ok(gzip)
+}
+
+fn unpacked(file: &[u8]) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    gzip::plain(file)?.read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Compressed as far as it goes. No time and no name goes into the header, so the same content gives the same bytes.
@@ -131,32 +187,91 @@ fn gzipped(content: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::embedded::mnist;
+    use crate::embedded::{CIFAR10, MNIST, cifar10, mnist};
 
     #[test]
     fn the_subset_of_the_subset_is_itself() {
-        let mnist = mnist();
-        assert_eq!(subset(&mnist).unwrap(), mnist);
-        // And its files hold what is recorded, so `embed` on the originals writes what is embedded.
-        for (file, content) in FILES.iter().zip(contents(&mnist)) {
-            assert_eq!(hex(&Sha256::digest(&content)), file.sha256, "{}", file.name);
+        for subset in SUBSETS {
+            let images = subset.load();
+            assert_eq!(first_images(subset, &images).unwrap(), images);
+            // And its files hold what is recorded, so `embed` on the originals writes what is embedded.
+            let contents = contents(subset, &images);
+            assert!(contents.iter().map(|(file, _)| file.name).eq(subset.files().map(|file| file.name)));
+            for (file, content) in contents {
+                assert_eq!(hex(&Sha256::digest(&content)), file.sha256, "{}", file.name);
+            }
         }
     }
 
     #[test]
+    fn the_first_of_each_class_in_order() {
+        // Three images of each class, told apart by their first byte; the labels run backwards.
+        let labels: Vec<u8> = (0..30).map(|i| 9 - i % 10).collect();
+        let images = (0..30).flat_map(|i| [[i].as_slice(), &[0; 3071]].concat()).collect();
+        let split = Split::new(DatasetName::Cifar10.shape(), images, labels).unwrap();
+        let full = Dataset { name: DatasetName::Cifar10, train: split.clone(), test: split };
+        let subset = Subset { train_per_class: 2, test_per_class: 1, ..CIFAR10 };
+        let cut = first_images(&subset, &full).unwrap();
+        let firsts = |split: &Split| (0..split.len()).map(|i| split.image(i)[0]).collect::<Vec<u8>>();
+        assert_eq!(firsts(&cut.train), (0..20).collect::<Vec<u8>>());
+        assert_eq!(firsts(&cut.test), (0..10).collect::<Vec<u8>>());
+        assert_eq!(cut.test.labels(), [9, 8, 7, 6, 5, 4, 3, 2, 1, 0]);
+    }
+
+    #[test]
     fn a_subset_needs_enough_of_every_class() {
-        let mut small = mnist();
-        std::mem::swap(&mut small.train, &mut small.test);
-        let error = subset(&small).unwrap_err();
-        assert_eq!(error, DrawError::ClassTooSmall { class: 0, found: 100, wanted: 2_000 });
+        for (subset, mut small, found, wanted) in [(&MNIST, mnist(), 100, 2_000), (&CIFAR10, cifar10(), 50, 200)] {
+            std::mem::swap(&mut small.train, &mut small.test);
+            let error = first_images(subset, &small).unwrap_err();
+            assert_eq!(error, DrawError::ClassTooSmall { class: 0, found, wanted });
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a subset of this data set")]
+    fn a_subset_is_of_its_own_data_set() {
+        let _ = first_images(&MNIST, &cifar10());
     }
 
     #[test]
     fn originals_are_asked_for_by_name() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(from.path().join("train-images-idx3-ubyte"), b"not it").unwrap();
+        std::fs::write(from.path().join("data_batch_1.bin"), b"nor this").unwrap();
+        let error = |from: &Path, names: &[DatasetName]| embed(from, to.path(), names).unwrap_err().to_string();
+        let mnist = error(from.path(), &[DatasetName::Mnist, DatasetName::Cifar10]);
+        assert!(mnist.contains(": mnist: train-images-idx3-ubyte: found no original"), "{mnist}");
+        assert!(mnist.contains("train-images-idx3-ubyte: found 6 bytes, expected 47040016"), "{mnist}");
+        let cifar10 = error(from.path(), &[DatasetName::Cifar10]);
+        assert!(cifar10.contains(": cifar10: data_batch_1.bin: found no original"), "{cifar10}");
+        assert!(cifar10.contains("data_batch_1.bin: found 8 bytes, expected 30730000"), "{cifar10}");
+        assert!(error(&from.path().join("none"), &[DatasetName::Mnist]).contains("none: cannot read"));
+        let fashion = error(from.path(), &[DatasetName::FashionMnist]);
+        assert_eq!(fashion, "fashion-mnist: nothing of it is embedded, expected one of mnist, cifar10");
+        assert_eq!(std::fs::read_dir(to.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_with_the_content_is_left_as_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("train-images-idx3-ubyte"), b"not it").unwrap();
-        let error = embed(dir.path(), dir.path()).unwrap_err().to_string();
-        assert!(error.contains("train-images-idx3-ubyte: found 6 bytes, expected 47040016"), "{error}");
-        assert!(embed(&dir.path().join("none"), dir.path()).unwrap_err().to_string().contains("none: cannot read"));
+        let path = dir.path().join("deep/a.gz");
+        let content = [b"content".as_slice(); 9].concat();
+        let ours = put_gzipped(&path, &content).unwrap();
+        assert_eq!((unpacked(&ours).unwrap(), std::fs::read(&path).unwrap()), (content.clone(), ours.clone()));
+        // As another compressor would write it.
+        let mut other = GzBuilder::new().mtime(1).write(Vec::new(), Compression::none());
+        other.write_all(&content).unwrap();
+        let other = other.finish().unwrap();
+        std::fs::write(&path, &other).unwrap();
+        assert_eq!(
+            (put_gzipped(&path, &content).unwrap(), std::fs::read(&path).unwrap()),
+            (other.clone(), other.clone())
+        );
+        // Other content, cut short, and not gzipped at all: written anew.
+        for wrong in [gzipped(b"other"), other[..other.len() - 1].to_vec(), content.clone()] {
+            std::fs::write(&path, wrong).unwrap();
+            put_gzipped(&path, &content).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), ours);
+        }
     }
 }

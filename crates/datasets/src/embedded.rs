@@ -1,92 +1,197 @@
-//! MNIST at the paper's scale, compiled into the program: no file, no network.
+//! Subsets of real data compiled into the program: no file, no network.
 //!
-//! [`mnist`] holds the first 2,000 training images and the first 100 test images of each class, in the order of the
-//! original files (`data/README.md` has hashes, origin and terms; [`embed`](crate::embed) is how they were made). For the full set see [`load`](crate::load()).
+//! A [`Subset`] holds the first training and the first test images of each class, in the order of the original files
+//! (`data/README.md` has hashes, origin and terms; [`embed`](crate::embed) is how they were made). [`MNIST`] is at the
+//! paper's scale, [`CIFAR10`] a tenth of it. For the full sets see [`load`](crate::load()).
 
-use crate::{Dataset, DatasetName, Split, idx};
+use crate::{Dataset, DatasetName, Split, cifar, idx};
 
-/// Training images of each class in [`mnist`].
-pub const TRAIN_PER_CLASS: usize = 2_000;
-/// Test images of each class in [`mnist`].
-pub const TEST_PER_CLASS: usize = 100;
+/// An embedded subset: the first images of each class of a data set.
+#[derive(Clone, Copy, Debug)]
+pub struct Subset {
+    /// The data set it is of.
+    pub dataset: DatasetName,
+    /// Training images of each class.
+    pub train_per_class: usize,
+    /// Test images of each class.
+    pub test_per_class: usize,
+    /// The training images.
+    pub train: SplitFiles,
+    /// The test images.
+    pub test: SplitFiles,
+}
 
-/// A compiled-in file of `data/mnist/`: a gzipped IDX file.
+/// The files of one split, in the format of the originals.
+#[derive(Clone, Copy, Debug)]
+pub enum SplitFiles {
+    /// Gzipped IDX files.
+    Idx {
+        /// The images.
+        images: EmbeddedFile,
+        /// Their labels.
+        labels: EmbeddedFile,
+    },
+    /// Gzipped records of CIFAR-10.
+    Cifar {
+        /// Labels and images.
+        batch: EmbeddedFile,
+    },
+}
+
+/// A compiled-in file of `data/<data set>/`, gzipped.
 #[derive(Clone, Copy, Debug)]
 pub struct EmbeddedFile {
-    /// Name in `data/mnist/`.
+    /// Name in `data/<data set>/`.
     pub name: &'static str,
     /// Its content, gzipped.
     pub gzip: &'static [u8],
-    /// Bytes of the IDX content.
+    /// Bytes of the unpacked content.
     pub bytes: u64,
-    /// SHA-256 of the IDX content, in hexadecimal.
+    /// SHA-256 of the unpacked content, in hexadecimal.
     pub sha256: &'static str,
 }
 
-macro_rules! embedded {
-    ($name:literal, $bytes:literal, $sha256:literal) => {
+macro_rules! file {
+    ($dataset:literal, $name:literal, $bytes:literal, $sha256:literal) => {
         EmbeddedFile {
             name: $name,
-            gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/mnist/", $name)),
+            gzip: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/", $dataset, "/", $name)),
             bytes: $bytes,
             sha256: $sha256,
         }
     };
 }
 
-/// The files behind [`mnist`]: training images and labels, test images and labels.
-pub const FILES: [EmbeddedFile; 4] = [
-    embedded!(
-        "train-20000-images-idx3-ubyte.gz",
-        15_680_016,
-        "b1a0706f32f79a4c81c28d44c1f26e0a48ac342843f5df476955ae0d70a4fb99"
-    ),
-    embedded!(
-        "train-20000-labels-idx1-ubyte.gz",
-        20_008,
-        "b689a013ba6be79342b854f9ea60abd1ecd3af85ca69af8d33ea1c96726568ea"
-    ),
-    embedded!(
-        "test-1000-images-idx3-ubyte.gz",
-        784_016,
-        "b97c8bfeb834d8e7999eaa2d69239abe06653dc09c1e5d7eb0c974c5965bc6a9"
-    ),
-    embedded!(
-        "test-1000-labels-idx1-ubyte.gz",
-        1_008,
-        "41cf2f530031915ba9fbb241407c369dba1acd7515053edff48cebeee8b260f4"
-    ),
-];
+/// MNIST at the paper's scale: 2,000 training and 100 test images of each class.
+pub static MNIST: Subset = Subset {
+    dataset: DatasetName::Mnist,
+    train_per_class: 2_000,
+    test_per_class: 100,
+    train: SplitFiles::Idx {
+        images: file!(
+            "mnist",
+            "train-20000-images-idx3-ubyte.gz",
+            15_680_016,
+            "b1a0706f32f79a4c81c28d44c1f26e0a48ac342843f5df476955ae0d70a4fb99"
+        ),
+        labels: file!(
+            "mnist",
+            "train-20000-labels-idx1-ubyte.gz",
+            20_008,
+            "b689a013ba6be79342b854f9ea60abd1ecd3af85ca69af8d33ea1c96726568ea"
+        ),
+    },
+    test: SplitFiles::Idx {
+        images: file!(
+            "mnist",
+            "test-1000-images-idx3-ubyte.gz",
+            784_016,
+            "b97c8bfeb834d8e7999eaa2d69239abe06653dc09c1e5d7eb0c974c5965bc6a9"
+        ),
+        labels: file!(
+            "mnist",
+            "test-1000-labels-idx1-ubyte.gz",
+            1_008,
+            "41cf2f530031915ba9fbb241407c369dba1acd7515053edff48cebeee8b260f4"
+        ),
+    },
+};
 
-/// The embedded MNIST: 20,000 training and 1,000 test images, balanced over the ten classes.
+/// CIFAR-10 at a small scale: 200 training and 50 test images of each class.
+pub static CIFAR10: Subset = Subset {
+    dataset: DatasetName::Cifar10,
+    train_per_class: 200,
+    test_per_class: 50,
+    train: SplitFiles::Cifar {
+        batch: file!(
+            "cifar10",
+            "train-2000.bin.gz",
+            6_146_000,
+            "85e1bcd937bff4e1a96822ecf457c7d8b520eb14496e76876f04aadd1e5205d3"
+        ),
+    },
+    test: SplitFiles::Cifar {
+        batch: file!(
+            "cifar10",
+            "test-500.bin.gz",
+            1_536_500,
+            "6fc53f55aebe522d5b1a105c0044983a34f86c60436887ec8a0c4a68c093078a"
+        ),
+    },
+};
+
+/// Every embedded subset, in the order of [`DatasetName::ALL`].
 ///
-/// Decodes afresh at every call (tens of milliseconds in a release build): keep what it returns.
+/// Each is a static of its own, so that a program that names one carries the bytes of that one only.
+pub static SUBSETS: [&Subset; 2] = [&MNIST, &CIFAR10];
+
+/// The embedded subset of `dataset`, if there is one.
+pub fn subset(dataset: DatasetName) -> Option<&'static Subset> {
+    SUBSETS.into_iter().find(|subset| subset.dataset == dataset)
+}
+
+/// The images of [`MNIST`]: 20,000 for training and 1,000 for testing, balanced over the ten classes.
+///
+/// Decodes afresh at every call, see [`Subset::load`].
 pub fn mnist() -> Dataset {
-    let [train_images, train_labels, test_images, test_labels] = &FILES;
-    Dataset {
-        name: DatasetName::Mnist,
-        train: decode(train_images, train_labels),
-        test: decode(test_images, test_labels),
+    MNIST.load()
+}
+
+/// The images of [`CIFAR10`]: 2,000 for training and 500 for testing, balanced over the ten classes.
+///
+/// Decodes afresh at every call, see [`Subset::load`].
+pub fn cifar10() -> Dataset {
+    CIFAR10.load()
+}
+
+impl Subset {
+    /// The images. Decodes afresh at every call (tens of milliseconds in a release build): keep what it returns.
+    ///
+    /// # Panics
+    /// If the files are not what they should be, which the tests of this crate rule out for [`SUBSETS`].
+    pub fn load(&self) -> Dataset {
+        Dataset { name: self.dataset, train: self.train.decode(), test: self.test.decode() }
+    }
+
+    /// All its files: those of the training images, then those of the test images.
+    pub fn files(&self) -> impl Iterator<Item = &EmbeddedFile> {
+        self.train.iter().chain(self.test.iter())
     }
 }
 
-fn decode(images: &EmbeddedFile, labels: &EmbeddedFile) -> Split {
-    // What is compiled in is checked by the tests below; damage would be a broken build, not bad input.
-    let labels = idx::parse_labels(labels.name, labels.gzip).expect("embedded labels");
-    let images = idx::parse_images(images.name, images.gzip).expect("embedded images");
-    Split::new(images.shape, images.pixels, labels).expect("embedded split")
+impl SplitFiles {
+    /// The files, images before labels.
+    pub fn iter(&self) -> impl Iterator<Item = &EmbeddedFile> {
+        let (first, second) = match self {
+            SplitFiles::Idx { images, labels } => (images, Some(labels)),
+            SplitFiles::Cifar { batch } => (batch, None),
+        };
+        std::iter::once(first).chain(second)
+    }
+
+    fn decode(&self) -> Split {
+        // What is compiled in is checked by the tests below; damage would be a broken build, not bad input.
+        match self {
+            SplitFiles::Idx { images, labels } => {
+                let labels = idx::parse_labels(labels.name, labels.gzip).expect("embedded labels");
+                let images = idx::parse_images(images.name, images.gzip).expect("embedded images");
+                Split::new(images.shape, images.pixels, labels).expect("embedded split")
+            }
+            SplitFiles::Cifar { batch } => cifar::parse_batch(batch.name, batch.gzip).expect("embedded batch"),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ImageShape, N_CLASSES, verified};
+    use crate::{N_CLASSES, verified};
     use sha2::{Digest, Sha256};
     use std::io::Read;
 
     #[test]
     fn embedded_files_are_the_recorded_ones() {
-        for file in FILES {
+        for file in SUBSETS.into_iter().flat_map(Subset::files) {
             let mut content = Vec::new();
             flate2::read::GzDecoder::new(file.gzip).read_to_end(&mut content).unwrap();
             assert_eq!(content.len() as u64, file.bytes, "{}", file.name);
@@ -97,22 +202,40 @@ mod tests {
     #[test]
     fn the_table_in_the_readme_is_true() {
         let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/README.md"));
-        for file in FILES {
-            let packed = verified::hex(&Sha256::digest(file.gzip));
-            let row =
-                format!("| `{}` | {} | `{packed}` | {} | `{}` |", file.name, file.gzip.len(), file.bytes, file.sha256);
-            assert!(readme.lines().any(|line| line == row), "data/README.md lacks: {row}");
+        let mut rows = Vec::new();
+        for subset in SUBSETS {
+            for file in subset.files() {
+                let packed = verified::hex(&Sha256::digest(file.gzip));
+                let (dataset, name, len) = (subset.dataset, file.name, file.gzip.len());
+                let (bytes, sha256) = (file.bytes, file.sha256);
+                rows.push(format!("| `{dataset}/{name}` | {len} | `{packed}` | {bytes} | `{sha256}` |"));
+            }
         }
+        let table: Vec<&str> = readme.lines().filter(|line| line.contains(".gz` |")).collect();
+        assert_eq!(table, rows);
     }
 
     #[test]
-    fn mnist_is_balanced_and_in_the_original_order() {
+    fn subsets_are_balanced_and_of_their_data_sets() {
+        for name in DatasetName::ALL {
+            let Some(subset) = subset(name) else { continue };
+            let data = subset.load();
+            assert_eq!((subset.dataset, data.name), (name, name));
+            assert_eq!((data.train.shape(), data.test.shape()), (name.shape(), name.shape()));
+            assert_eq!(data.train.class_counts(), [subset.train_per_class; N_CLASSES], "{name}");
+            assert_eq!(data.test.class_counts(), [subset.test_per_class; N_CLASSES], "{name}");
+        }
+        let embedded = DatasetName::ALL.into_iter().filter(|name| subset(*name).is_some());
+        assert_eq!(embedded.collect::<Vec<_>>(), SUBSETS.map(|subset| subset.dataset));
+    }
+
+    #[test]
+    fn subsets_begin_as_the_published_files() {
         let mnist = mnist();
-        assert_eq!(mnist.train.shape(), ImageShape::GREY_28);
-        assert_eq!(mnist.train.class_counts(), [TRAIN_PER_CLASS; N_CLASSES]);
-        assert_eq!(mnist.test.class_counts(), [TEST_PER_CLASS; N_CLASSES]);
-        // The published files begin with these labels.
         assert_eq!(mnist.train.labels()[..10], [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]);
         assert_eq!(mnist.test.labels()[..10], [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]);
+        let cifar10 = cifar10();
+        assert_eq!(cifar10.train.labels()[..10], [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]);
+        assert_eq!(cifar10.test.labels()[..10], [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]);
     }
 }

@@ -3,11 +3,14 @@
 use flate2::bufread::MultiGzDecoder;
 use std::io::{BufRead, BufReader, Cursor, Read, Result};
 
+/// The first two bytes of a gzipped file.
+pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// The plain content of `reader`.
 pub(crate) fn plain<'a>(mut reader: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
     let mut start = Vec::with_capacity(2);
     reader.by_ref().take(2).read_to_end(&mut start)?;
-    let compressed = start == [0x1f, 0x8b];
+    let compressed = start == MAGIC;
     let whole = Cursor::new(start).chain(reader);
     Ok(if compressed { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(whole) })
 }

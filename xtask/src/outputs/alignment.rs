@@ -5,11 +5,12 @@ use crate::record::RunRecord;
 use crate::record::spectral::{AlignmentRecord, Edit, SpectralRecord};
 use anyhow::Result;
 use superlinear_plots::{
-    Axis, Band, BarGroup, Bars, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt, Scatter,
+    Axis, Band, Color, Dash, ErrorBars, Figure, Layer, Line, Marker, Panel, Reference, ReferenceAt, Scatter, TickMarks,
 };
 use superlinear_stats::summary::mean_sd;
 
 const COLORS: [Color; 4] = [Color::BLUE, Color::VERMILLION, Color::GREEN, Color::BLACK];
+const MARKERS: [Marker; 4] = [Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond];
 const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot];
 
 /// Edits whose exponents tell what the correlation accounts for.
@@ -86,25 +87,23 @@ fn label(run: &RunRecord, all: &[(&RunRecord, &SpectralRecord)]) -> String {
 }
 
 fn exponents(found: &[(&RunRecord, &SpectralRecord)]) -> Panel {
-    let categories = EDITS.iter().map(|(_, name)| (*name).to_owned()).collect();
-    let groups = found.iter().enumerate().map(|(k, (run, spectral))| {
-        let gammas = |edit| spectral.edit(edit).map_or(&[][..], |record| &record.gamma);
-        let summaries: Vec<_> = EDITS.iter().map(|(edit, _)| mean_sd(gammas(*edit)).ok()).collect();
-        BarGroup {
-            label: label(run, found),
-            values: summaries.iter().map(|s| s.map_or(f64::NAN, |s| s.mean)).collect(),
-            errors: Some(summaries.iter().map(|s| s.and_then(|s| s.sd).unwrap_or(0.0)).collect()),
-            color: COLORS[k % 4],
+    let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(1.0)).into()];
+    for (k, (run, spectral)) in found.iter().enumerate() {
+        let shift = 0.12 * (k as f64 - 0.5 * (found.len() as f64 - 1.0));
+        let (mut x, mut y, mut half) = (Vec::new(), Vec::new(), Vec::new());
+        for (position, (edit, _)) in EDITS.iter().enumerate() {
+            if let Some(gamma) = spectral.edit(*edit).and_then(|record| mean_sd(&record.gamma).ok()) {
+                x.push(position as f64 + shift);
+                y.push(gamma.mean);
+                half.push(gamma.sd.unwrap_or(0.0));
+            }
         }
-    });
-    let bars = Bars { categories, groups: groups.collect() };
-    let layers = vec![bars.into(), Reference::new("", ReferenceAt::Y(1.0)).into()];
-    Panel::new(
-        "What the correlation is worth",
-        Axis::linear(""),
-        Axis::linear("exponent of (M_{2})_{ii} on H_{ii}"),
-        layers,
-    )
+        let points = ErrorBars::symmetric(label(run, found), x, y, &half);
+        layers.push(ErrorBars { color: COLORS[k % 4], marker: MARKERS[k % 4], ..points }.into());
+    }
+    let names = EDITS.iter().enumerate().map(|(position, (_, name))| (position as f64, (*name).to_owned()));
+    let x = Axis { ticks: TickMarks::Named(names.collect()), ..Axis::linear("").within(-0.5, 2.5) };
+    Panel::new("What the correlation is worth", x, Axis::linear("exponent of (M_{2})_{ii} on H_{ii}"), layers)
 }
 
 /// The share of `γ − 1` that goes when the correlation does; `None` for `γ` within 0.02 of 1, where there is nothing to share.

@@ -46,9 +46,9 @@ fn row(pair: &PairMaps) -> Result<[Panel; 3]> {
     let (of, basis) = (super::symbol(&pair.of), super::symbol(&pair.in_basis_of));
     let K = map(&pair.top, ColorScale::SymLog { linthresh, limit: None }, "K_{ij}")?;
     let one = ColorScale::Diverging { limit: 1.0 };
-    let numbers = |[mean, variance]: [Option<f64>; 2]| {
-        let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.3}"));
-        format!("mean |R| {}, var {}", number(mean), number(variance))
+    let numbers = |[mean, variance]: [Option<f64>; 2]| match (mean, variance) {
+        (Some(mean), Some(variance)) => format!("mean |R| {mean:.3}, var {variance:.1e}"),
+        _ => "|R| undefined".to_owned(),
     };
     let panel = |title: String, layer: HeatMap| Panel::matrix(title, "j", "i", vec![layer.into()]);
     Ok([

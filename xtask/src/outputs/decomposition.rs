@@ -35,7 +35,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
 
 /// One value a checkpoint.
 fn over_epochs(run: &RunRecord, value: impl Fn(&LayerRecord) -> f64) -> (Vec<f64>, Vec<f64>) {
-    run.layers.iter().map(|layer| (layer.epoch as f64, value(layer))).unzip()
+    run.trajectory().map(|layer| (layer.epoch as f64, value(layer))).unzip()
 }
 
 /// A curve over the checkpoints.
@@ -108,7 +108,7 @@ fn training(run: &RunRecord) -> Panel {
 
 fn table(runs: &[&RunRecord]) -> Table {
     let rows = runs.iter().flat_map(|run| {
-        run.layers.iter().map(|layer| {
+        run.trajectory().map(|layer| {
             let awd = &layer.awd;
             let mut row = vec![run.spec.id(), layer.epoch.to_string()];
             row.extend(TERMS.iter().map(|(_, term, _)| format!("{:.6e}", term(awd).norm)));

@@ -1,26 +1,49 @@
-//! `power-law`: centred log–log scatter of `C_ii` and `(M₂)_ii` on `H_ii` with fits and guides.
+//! `power-law`: centred log–log scatter of `C_ii` and `(M₂)_ii` on `H_ii` with fits and guides, and the layers of a deep network.
 
 use super::centred::scatter;
 use super::{CaptionedFigure, Drawn, title};
 use crate::fits::Diagonal;
+use crate::plan::{Model, RunSpec};
 use crate::record::RunRecord;
 use anyhow::Result;
+use superlinear_datasets::DatasetName;
+use superlinear_nets::Loss;
 use superlinear_plots::{Axis, Color, Dash, Figure, Guide, Layer, Panel};
 
+/// Runs beside the featured ones: CIFAR-10 and the deep network under cross-entropy.
+pub(super) fn also_shows(run: &RunSpec) -> bool {
+    let is_other = run.dataset == DatasetName::Cifar10 || run.model == Model::DeepMlp;
+    is_other && run.loss == Loss::CrossEntropy && run.n_classes == 10 && run.seed == 0
+}
+
 pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
-    let panels = runs.iter().map(|run| panel(run)).collect::<Result<Vec<_>>>()?;
-    let figure = Figure::new("Noise covariance and second moment against curvature", 1, panels.len().max(1), panels);
+    let panels = runs
+        .iter()
+        .map(|run| if run.spec.layers().len() > 1 { by_layer(run) } else { both(run) })
+        .collect::<Result<Vec<_>>>()?;
+    let columns = panels.len().clamp(1, 2);
+    let figure = Figure::new(
+        "Noise covariance and second moment against curvature",
+        panels.len().div_ceil(columns).max(1),
+        columns,
+        panels,
+    );
     let caption = "Diagonals in the eigenbasis of H, each divided by its geometric mean over the fitted directions. \
                    C_ii is the measured noise covariance, (M₂)_ii the second moment of the per-sample Hessians. Lines are \
                    least-squares fits over the top 𝒩 directions, dashed and dotted guides have slope 1 and 2. Where C \
-                   follows M₂ the two clouds lie on each other; a slope above 1 is superlinear."
+                   follows M₂ the two clouds lie on each other; a slope above 1 is superlinear. For a deep network, C_ii of \
+                   each hidden-to-hidden layer in the eigenbasis of its own H."
         .to_owned();
     Ok(Drawn { figures: vec![CaptionedFigure { name: "power-law".to_owned(), caption, figure }], tables: Vec::new() })
 }
 
-fn panel(run: &RunRecord) -> Result<Panel> {
-    let mut layers: Vec<Layer> =
-        vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()];
+fn guides() -> Vec<Layer> {
+    vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()]
+}
+
+/// `C` and `M₂` of the target layer.
+fn both(run: &RunRecord) -> Result<Panel> {
+    let mut layers = guides();
     let mut lines: Vec<Layer> = Vec::new();
     for (name, color, diagonal) in
         [("C_{ii}", Color::BLUE, Diagonal::C), ("(M_{2})_{ii}", Color::VERMILLION, Diagonal::M2)]
@@ -32,10 +55,29 @@ fn panel(run: &RunRecord) -> Result<Panel> {
         lines.push(drawn.line);
     }
     layers.append(&mut lines);
-    Ok(Panel::new(
+    Ok(panel(run, "C_{ii}, (M_{2})_{ii}", layers))
+}
+
+/// `C` of every analysed layer.
+fn by_layer(run: &RunRecord) -> Result<Panel> {
+    let mut layers = guides();
+    let mut lines: Vec<Layer> = Vec::new();
+    for (k, layer) in run.trained_layers().enumerate() {
+        let drawn = scatter(&run.spec, layer, (Diagonal::C, Diagonal::H), Color::series(k), |fit| {
+            format!("layer {}: γ = {:.3} ± {:.3}, R² = {:.3}", layer.dense + 1, fit.slope, fit.se, fit.r2)
+        })?;
+        layers.push(drawn.points);
+        lines.push(drawn.line);
+    }
+    layers.append(&mut lines);
+    Ok(panel(run, "C_{ii}", layers))
+}
+
+fn panel(run: &RunRecord, ordinate: &str, layers: Vec<Layer>) -> Panel {
+    Panel::new(
         format!("{}, top {}", title(&run.spec), run.spec.top),
         Axis::log10("H_{ii} / geometric mean"),
-        Axis::log10("C_{ii}, (M_{2})_{ii} / geometric mean"),
+        Axis::log10(format!("{ordinate} / geometric mean")),
         layers,
-    ))
+    )
 }

@@ -9,7 +9,7 @@ use superlinear_stats::summary::mean_sd;
 
 pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let fits = runs.iter().map(|run| Ok((*run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
-    Ok(Drawn { figures: Vec::new(), tables: vec![by_setting(&fits)?, by_run(&fits)] })
+    Ok(Drawn { figures: Vec::new(), tables: vec![by_setting(&fits)?, by_layer(runs)?] })
 }
 
 fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
@@ -51,13 +51,15 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
     })
 }
 
-fn by_run(fits: &[(&RunRecord, Exponents)]) -> Table {
+fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
     let mut rows = Vec::new();
-    for (run, Exponents { emp, awd, m2, c_on_m2 }) in fits {
+    for (run, layer) in runs.iter().flat_map(|run| run.trained_layers().map(move |layer| (run, layer))) {
+        let Exponents { emp, awd, m2, c_on_m2 } = Exponents::of_layer(&run.spec, layer)?;
         for (pair, fit) in [("C on H", emp), ("C_AWD on H", awd), ("M2 on H", m2), ("C on M2", c_on_m2)] {
             let PowerLawFit { slope, se, r2, n_used, top, dropped, .. } = fit;
             rows.push(vec![
                 run.spec.id(),
+                (layer.dense + 1).to_string(),
                 pair.to_owned(),
                 format!("{slope:.6}"),
                 format!("{se:.6}"),
@@ -71,14 +73,15 @@ fn by_run(fits: &[(&RunRecord, Exponents)]) -> Table {
             ]);
         }
     }
-    Table {
+    Ok(Table {
         name: "fits".to_owned(),
         caption:
-            "Every fit: slope, heteroscedasticity-robust standard error (HC3), R², directions looked at and used, \
+            "Every fit of every analysed layer (counted from 1): slope, heteroscedasticity-robust standard error (HC3), R², directions looked at and used, \
                   and directions dropped by cause."
                 .to_owned(),
         header: vec![
             "run",
+            "layer",
             "pair",
             "slope",
             "se",
@@ -91,5 +94,5 @@ fn by_run(fits: &[(&RunRecord, Exponents)]) -> Table {
             "not finite",
         ],
         rows,
-    }
+    })
 }

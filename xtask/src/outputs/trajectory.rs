@@ -84,7 +84,7 @@ fn commutator_table(runs: &[&RunRecord]) -> Table {
     let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.5e}"));
     let mut rows = Vec::new();
     for run in runs {
-        for layer in &run.layers {
+        for layer in run.trajectory() {
             let spearman = number(fits::rank_correlation(&run.spec, layer));
             for window in &layer.c_in_h.windows {
                 rows.push(vec![
@@ -125,7 +125,7 @@ fn loss(run: &RunRecord) -> Panel {
 fn table(runs: &[&RunRecord]) -> Result<Table> {
     let mut rows = Vec::new();
     for run in runs {
-        for layer in &run.layers {
+        for layer in run.trajectory() {
             for diagonal in Diagonal::ON_H {
                 let mut row = vec![run.spec.id(), layer.epoch.to_string(), diagonal.name().to_owned()];
                 match fits::fit(&run.spec, layer, diagonal, Diagonal::H) {
