@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 use superlinear_datasets::{Classes, Dataset, DrawPolicy, Normalisation, draw_test, draw_train, embedded};
-use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network, Samples};
+use superlinear_nets::{Activation, Architecture, DenseSamples, ImageShape, Loss, Network, Samples};
 use superlinear_training::{CosineSchedule, Ended, ImageSamples, SgdConfig, Trained, evaluate, train};
 
 fn digits<'a>(mnist: &'a Dataset, n_classes: usize, per_class: usize, rng: &mut ChaCha8Rng) -> ImageSamples<'a> {
@@ -45,6 +45,28 @@ fn a_step_allocates_nothing() {
         assert_eq!(allocations(21, 1), few, "{loss}: with a short batch");
         assert_eq!(allocations(20, 6), few, "{loss}: six epochs and one");
     }
+}
+
+#[test]
+fn a_step_of_a_convolutional_network_allocates_nothing() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let images = ImageShape { channels: 2, height: 9, width: 8 };
+    let net = Network::<f32>::init(Architecture::paper_cnn(images).unwrap(), &mut rng);
+    let inputs = Mat::from_fn(images.dim(), 105, |_, _| rng.random::<f32>() - 0.5);
+    let samples = DenseSamples::new(inputs, (0..105).map(|p| (p % 10) as u8).collect());
+    let config = |epochs| SgdConfig { epochs, ..SgdConfig::paper(Loss::CrossEntropy) };
+    // The counter sees its own thread, so one thread does all.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let allocations = |epochs: usize| {
+        let net = net.clone();
+        pool.install(|| allocation_counter::measure(|| drop(run(net, &samples, &config(epochs), 3))).count_total)
+    };
+    // What is made once in a process is made here.
+    allocations(1);
+    let few = allocations(1);
+    assert!(few > 0, "the buffers of a run are allocated, so the counter counts");
+    // Three steps an epoch, the last of five samples.
+    assert_eq!(allocations(4), few);
 }
 
 /// Samples that note in which order they are asked for.

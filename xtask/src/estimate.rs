@@ -6,8 +6,10 @@ use faer::{Accum, Mat, Par};
 use std::time::Instant;
 use superlinear_curvature::{KroneckerShape, Symmetry};
 
-/// Share of the `f32` matrix-product speed that a training step of a small network reaches.
-const TRAINING_SHARE: f64 = 0.3;
+/// Share of the `f32` matrix-product speed that a training step reaches.
+const TRAINING_SHARE: f64 = 0.7;
+/// The same for networks of less than 100,000 parameters.
+const SMALL_TRAINING_SHARE: f64 = 0.35;
 /// Share of the `f64` matrix-product speed that the moments reach.
 const MOMENTS_SHARE: f64 = 0.65;
 /// Operations of the eigendecomposition with its check and of two matrices in its basis, in units of `P³`, at full speed.
@@ -66,9 +68,9 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
     let layer = &architecture.dense_layers()[spec.target_dense()];
     let (n_params, P) = (architecture.n_params() as f64, (layer.d_out * layer.d_in) as f64);
     let n_samples = spec.n_samples() as f64;
-    // Forward and both reverse products, without the gradient in the input.
-    let first = architecture.dense_layers()[0].params.len() as f64;
-    let training = (6.0 * n_params - 2.0 * first) * n_samples * spec.epochs as f64 / (TRAINING_SHARE * speed.single);
+    let steps = architecture.training_flops() as f64 * n_samples * spec.epochs as f64;
+    let share = if n_params < 1e5 { SMALL_TRAINING_SHARE } else { TRAINING_SHARE };
+    let training = steps / (share * speed.single);
     let shape = KroneckerShape {
         symmetry: Symmetry::Symmetric,
         n_samples: spec.n_samples(),

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use superlinear_datasets::Normalisation;
+use superlinear_nets::{Architecture, Layer};
 use superlinear_noise::{Sampling, noise_covariance};
 use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
@@ -86,17 +87,65 @@ fn run_ids(folder: &Path) -> Vec<String> {
     runs.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect()
 }
 
-/// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` layers called `fc1`, `fc2`, ….
+/// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` and `torch.nn.Conv2d` layers called `fc1`,
+/// `fc2`, … and `conv1`, `conv2`, …, with their biases where they have one.
 fn write_weights(path: &Path, id: &str, weights: &[f32], matrices: &LayerMatrices) -> Result<()> {
-    let layers = matrices.net.architecture().dense_layers();
-    let names: Vec<String> = (1..=layers.len()).map(|l| format!("fc{l}.weight")).collect();
-    let shapes: Vec<[usize; 2]> = layers.iter().map(|layer| [layer.d_out, layer.d_in]).collect();
-    let mut tensors = Vec::new();
-    for ((name, shape), layer) in names.iter().zip(&shapes).zip(layers) {
-        tensors.push((name.as_str(), ArrayView::new(shape, &weights[layer.params.clone()])?));
+    let architecture = matrices.net.architecture();
+    let mut named: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
+    for (position, name) in layer_names(architecture) {
+        let shape = match architecture.layers()[position] {
+            Layer::Dense { d_in, d_out, .. } => vec![d_out, d_in],
+            Layer::Conv3x3 { input, c_out } => vec![c_out, input.channels, 3, 3],
+            _ => continue,
+        };
+        let bias = architecture.bias_params(position);
+        named.push((format!("{name}.weight"), shape.clone(), &weights[architecture.weight_params(position)]));
+        if !bias.is_empty() {
+            named.push((format!("{name}.bias"), shape[..1].to_vec(), &weights[bias]));
+        }
     }
+    let tensors = named.iter().map(|(name, shape, values)| Ok((name.as_str(), ArrayView::new(shape, *values)?)));
     let metadata = BTreeMap::from([("run".to_owned(), id.to_owned())]);
-    Ok(safetensors::write(path, &tensors, &metadata)?)
+    Ok(safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, &metadata)?)
+}
+
+/// Names of the layers with parameters, with their positions.
+fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
+    let (mut dense, mut conv) = (0, 0);
+    let mut names = Vec::new();
+    for (position, layer) in architecture.layers().iter().enumerate() {
+        match layer {
+            Layer::Dense { .. } => {
+                dense += 1;
+                names.push((position, format!("fc{dense}")));
+            }
+            Layer::Conv3x3 { .. } => {
+                conv += 1;
+                names.push((position, format!("conv{conv}")));
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+/// The layers, first to last, as a reader in PyTorch would write them.
+fn layer_words(architecture: &Architecture) -> Vec<String> {
+    let names = layer_names(architecture);
+    let word = |(position, layer): (usize, &Layer)| {
+        let name = names.iter().find(|(at, _)| *at == position).map_or("", |(_, name)| name);
+        match layer {
+            Layer::Dense { d_in, d_out, .. } => {
+                let bias = if architecture.bias_params(position).is_empty() { "False" } else { "True" };
+                format!("{name} = Linear({d_in}, {d_out}, bias={bias})")
+            }
+            Layer::Conv3x3 { input, c_out } => format!("{name} = Conv2d({}, {c_out}, 3, padding=1)", input.channels),
+            Layer::MaxPool2x2 => "MaxPool2d(2)".to_owned(),
+            Layer::GlobalAveragePool => "mean over height and width".to_owned(),
+            other => other.to_string(),
+        }
+    };
+    architecture.layers().iter().enumerate().map(word).collect()
 }
 
 /// `H`, `M2`, `Sigma`, `C`, `eigenvalues` and `eigenvectors` (as columns) in the parameter basis, row-major `vec(W)`.
@@ -156,14 +205,11 @@ fn manifest(run: &RunRecord, source: &str) -> serde_json::Value {
     let spec = &run.spec;
     let sgd = spec.sgd();
     let architecture = spec.architecture();
-    let widths: Vec<usize> = std::iter::once(architecture.input_dim())
-        .chain(architecture.dense_layers().iter().map(|layer| layer.d_out))
-        .collect();
     serde_json::json!({
         "run": spec.id(),
         "spec": spec,
         "data_source": source,
-        "network": { "widths": widths, "activation": "relu", "bias": false },
+        "network": layer_words(&architecture),
         "target_layer": format!("fc{}.weight", spec.target_dense() + 1),
         "training": {
             "batch": sgd.batch,

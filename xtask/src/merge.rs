@@ -9,7 +9,7 @@ use crate::record::RunRecord;
 use crate::reproduce::RUNS;
 use crate::summary::DataSummary;
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use superlinear_store::{json, record};
 
 /// Runs the command.
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
 }
 
 /// One share with its runs.
-fn read(dir: &PathBuf) -> Result<(Part, Vec<RunRecord>)> {
+fn read(dir: &Path) -> Result<(Part, Vec<RunRecord>)> {
     let file = dir.join(PART);
     if !file.is_file() {
         bail!("{}: no {PART}, expected a folder that `reproduce --shard` has finished", dir.display());

@@ -208,6 +208,7 @@ pub(crate) fn title(spec: &RunSpec) -> String {
     let model = match spec.model {
         Model::Mlp => "MLP",
         Model::DeepMlp => "Deep MLP",
+        Model::Cnn => "CNN",
     };
     let dataset = match spec.dataset {
         DatasetName::Mnist => "MNIST",

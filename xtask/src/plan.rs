@@ -37,6 +37,8 @@ pub(crate) enum Model {
     Mlp,
     /// Fully connected, no bias, with four hidden layers of 50, of which three hidden-to-hidden ones are analysed.
     DeepMlp,
+    /// Four 3×3 convolutions with pooling, then 128→20→10; the target is 128→20.
+    Cnn,
 }
 
 /// Where a run's images come from.
@@ -54,6 +56,7 @@ impl std::fmt::Display for Model {
         f.write_str(match self {
             Self::Mlp => "mlp",
             Self::DeepMlp => "deep-mlp",
+            Self::Cnn => "cnn",
         })
     }
 }
@@ -121,6 +124,11 @@ impl RunSpec {
     /// The network's shape.
     pub(crate) fn architecture(&self) -> Architecture {
         let widths: &[usize] = match (self.model, self.dataset) {
+            (Model::Cnn, dataset) => {
+                let superlinear_datasets::ImageShape { channels, height, width } = dataset.shape();
+                let images = superlinear_nets::ImageShape { channels, height, width };
+                return Architecture::paper_cnn(images).expect("the paper's networks are networks");
+            }
             (Model::Mlp, DatasetName::Cifar10) => &[3072, 1000, 50, 50, 10],
             (Model::Mlp, DatasetName::Mnist | DatasetName::FashionMnist) => &[784, 50, 50, 10],
             (Model::DeepMlp, DatasetName::Cifar10) => &[3072, 50, 50, 50, 50, 10],
@@ -139,7 +147,7 @@ impl RunSpec {
         let target = self.target_dense();
         match self.model {
             Model::DeepMlp => (1..=target).collect(),
-            Model::Mlp => vec![target],
+            Model::Mlp | Model::Cnn => vec![target],
         }
     }
 
@@ -215,7 +223,7 @@ struct Row {
     top: [usize; 3],
 }
 
-/// The rows that the paper lists, as far as their networks are here, and the deep network of its layer-wise figure.
+/// The rows that the paper lists, and the deep network of its layer-wise figure.
 fn paper_rows() -> Vec<Row> {
     use DatasetName::{Cifar10, Mnist};
     use Loss::{CrossEntropy, SoftmaxMse};
@@ -233,6 +241,10 @@ fn paper_rows() -> Vec<Row> {
         row(Mnist, Model::Mlp, SoftmaxMse, [2_000; 3], 50, 100, [300, 1_000, 1_000]),
         row(Cifar10, Model::Mlp, CrossEntropy, [2_000; 3], 100, 150, [800, 1_500, 1_500]),
         row(Cifar10, Model::Mlp, SoftmaxMse, [5_000; 3], 100, 100, [500, 1_000, 1_000]),
+        row(Mnist, Model::Cnn, CrossEntropy, [2_000; 3], 50, 100, [200, 500, 1_000]),
+        row(Mnist, Model::Cnn, SoftmaxMse, [5_000; 3], 128, 100, [200, 300, 800]),
+        row(Cifar10, Model::Cnn, CrossEntropy, [5_000, 2_000, 2_000], 128, 100, [500, 1_000, 1_500]),
+        row(Cifar10, Model::Cnn, SoftmaxMse, [5_000; 3], 128, 500, [500, 500, 1_000]),
         row(Mnist, Model::DeepMlp, CrossEntropy, [2_000; 3], 50, 100, [300, 1_000, 1_000]),
     ]
 }
@@ -283,12 +295,17 @@ fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
                     epochs: 200,
                     ..row.run(k, Source::Embedded, seed)
                 })),
-                // One look at everything else, on what is embedded.
-                Profile::Quick if seed == 0 => {
+                // One look at the deep network and at each network on CIFAR-10, on what is embedded.
+                Profile::Quick
+                    if seed == 0
+                        && row.loss == Loss::CrossEntropy
+                        && (row.dataset == DatasetName::Cifar10 || row.model == Model::DeepMlp) =>
+                {
                     let run = row.run(2, Source::Embedded, seed);
                     let embedded = superlinear_datasets::embedded::subset(run.dataset);
                     let n_per_class = embedded.map_or(0, |subset| subset.train_per_class).min(run.n_per_class);
-                    runs.push(RunSpec { n_per_class, ..run });
+                    let epochs = if row.model == Model::Cnn { 40 } else { run.epochs };
+                    runs.push(RunSpec { n_per_class, epochs, ..run });
                 }
                 Profile::Quick | Profile::Smoke => {}
             }
@@ -336,9 +353,9 @@ mod tests {
         let mut ids: Vec<String> = all.iter().map(RunSpec::id).collect();
         ids.sort();
         ids.dedup();
-        assert_eq!((ids.len(), all.len()), (4 * 13, 4 * 13));
+        assert_eq!((ids.len(), all.len()), (4 * 25, 4 * 25));
         let few = runs(&request(Profile::Quick, &[OutputId::PowerLaw], &Featured::Usual)).unwrap();
-        assert_eq!(few.len(), 4, "one network a loss, the deep one and one of CIFAR-10: {few:?}");
+        assert_eq!(few.len(), 5, "one network a loss, the deep one and two of CIFAR-10: {few:?}");
     }
 
     #[test]

@@ -205,10 +205,12 @@ fn a_dry_run_says_what_it_would_cost_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
     let plan = succeeds(&["reproduce", "--profile", "paper", "--dry-run", "--seeds", "3", "--out", text(&out)]);
-    for (runs, count) in [("mnist-mlp-", 18), ("cifar10-mlp-", 18), ("mnist-deep-mlp-ce-c10-", 3)] {
+    let counts =
+        [("mnist-mlp-", 18), ("cifar10-mlp-", 18), ("mnist-cnn-", 18), ("cifar10-cnn-", 18), ("mnist-deep-mlp-", 3)];
+    for (runs, count) in counts {
         assert_eq!(plan.lines().filter(|line| line.starts_with(runs)).count(), count, "{plan}");
     }
-    assert!(plan.contains("39 runs: about "), "{plan}");
+    assert!(plan.contains("75 runs: about "), "{plan}");
     assert!(!out.exists());
 }
 

@@ -78,9 +78,7 @@ pub enum EmbedError {
 /// does not appear under its name.
 pub fn embed(from: &Path, to: &Path, names: &[DatasetName]) -> Result<Vec<EmbedReport>, EmbedError> {
     let cannot_write = |file: &Path, cause| EmbedError::Write { file: file.display().to_string(), cause };
-    let chosen = names.iter().map(|&dataset| {
-        subset(dataset).or(Some(&*crate::embedded::SUBSETS[0])).ok_or(EmbedError::NotEmbedded { dataset })
-    });
+    let chosen = names.iter().map(|&dataset| subset(dataset).ok_or(EmbedError::NotEmbedded { dataset }));
     let chosen = chosen.collect::<Result<Vec<&Subset>, _>>()?;
     let originals = tempfile::tempdir().map_err(|cause| cannot_write(&std::env::temp_dir(), cause))?;
     for report in import(from, originals.path(), names, &mut |_| ())? {

@@ -6,6 +6,9 @@
 //! pre-activation. From these follow the per-sample gradient `δ_p ⊗ a_p` and Hessian `S_p ⊗ a_p a_pᵀ` of the layer's
 //! weight.
 //!
+//! Networks may begin with convolutions and pooling ([`Layer`], [`Architecture::paper_cnn`]);
+//! [`Network::hessian_vector`] multiplies the Hessian over all parameters with a vector, exactly.
+//!
 //! The crate knows no data set, reads no file and trains nothing.
 //!
 //! ```
@@ -29,15 +32,17 @@ mod network;
 mod passes;
 mod samples;
 mod scalar;
+mod shape;
 mod tail;
 
 pub use activation::Activation;
-pub use architecture::{Architecture, ArchitectureError, DenseLayer, Layer};
+pub use architecture::{Architecture, ArchitectureError, Bias, DenseLayer, Layer};
 pub use loss::{Loss, UnknownLoss};
 pub use network::{Network, ParameterError};
-pub use passes::{BatchLoss, Workspace};
+pub use passes::{BatchLoss, TangentWorkspace, Workspace};
 pub use samples::{DenseSamples, Samples};
 pub use scalar::Scalar;
+pub use shape::{ImageShape, Shape};
 pub use tail::{PreActivation, Tail};
 
 #[cfg(doctest)]

@@ -42,13 +42,25 @@ enum Order {
 impl<'a, T: Scalar> Tail<'a, T> {
     /// The part of `net` behind its `dense`-th dense layer (counted from 0), under `loss`.
     ///
+    /// Dense layers behind it may have biases: they shift the values that derivatives are taken at, and nothing else. A
+    /// bias of the target itself is part of the given `z`.
+    ///
     /// # Panics
-    /// When there is no such layer.
+    /// When there is no such layer, or a layer behind it is neither dense nor an activation. (An [`crate::Architecture`]
+    /// has convolutions and pooling only in front of its dense layers.)
     #[track_caller]
     pub fn new(net: &'a Network<T>, dense: usize, loss: Loss) -> Self {
         let n_dense = net.architecture().dense_layers().len();
         assert!(dense < n_dense, "dense layer {dense} of {n_dense}");
-        Self { net, dense, loss }
+        let tail = Self { net, dense, loss };
+        for layer in tail.layers() {
+            let known = matches!(layer, Layer::Dense { .. } | Layer::Activation(_));
+            assert!(
+                known,
+                "behind dense layer {dense} stands a {layer}, but a tail has dense layers and activations only"
+            );
+        }
+        tail
     }
 
     /// Length of `z`.
@@ -68,8 +80,8 @@ impl<'a, T: Scalar> Tail<'a, T> {
         let n_layers = self.layers().len();
         let dims: Vec<usize> = (0..n_layers).map(|l| self.net.architecture().output_dim_of(first + l)).collect();
         let half_products = self.layers().iter().map(|layer| match *layer {
-            Layer::Dense { d_in, d_out } => Mat::zeros(d_out, d_in),
-            Layer::Activation(_) => Mat::new(),
+            Layer::Dense { d_in, d_out, .. } => Mat::zeros(d_out, d_in),
+            _ => Mat::new(),
         });
         PreActivation {
             loss: T::ZERO,
@@ -140,7 +152,7 @@ impl<'a, T: Scalar> Tail<'a, T> {
             let below_hessian = hessians_below.last_mut().unwrap_or(S);
             let (gradient, hessian) = (&gradients_above[0], &hessians_above[0]);
             match *layer {
-                Layer::Dense { d_in, d_out } => {
+                Layer::Dense { d_in, d_out, .. } => {
                     dense -= 1;
                     let weight = self.net.weight(dense);
                     matmul(
@@ -172,6 +184,7 @@ impl<'a, T: Scalar> Tail<'a, T> {
                         }
                     }
                 }
+                _ => unreachable!("Tail::new takes only dense layers and activations behind the target"),
             }
         }
     }
@@ -184,10 +197,13 @@ impl<'a, T: Scalar> Tail<'a, T> {
             let input: &[T] = before.last().map_or(z, |a| a);
             let here = &mut here[0];
             match *layer {
-                Layer::Dense { d_in, d_out } => {
+                Layer::Dense { d_in, d_out, .. } => {
                     let product = MatMut::from_column_major_slice_mut(here, d_out, 1);
                     let input = MatRef::from_column_major_slice(input, d_in, 1);
                     matmul(product, Accum::Replace, self.net.weight(dense), input, T::ONE, Par::Seq);
+                    for (z, &b) in here.iter_mut().zip(self.net.bias(dense).unwrap_or(&[])) {
+                        *z += b;
+                    }
                     dense += 1;
                 }
                 Layer::Activation(activation) => {
@@ -195,6 +211,7 @@ impl<'a, T: Scalar> Tail<'a, T> {
                         *a = activation.value(z);
                     }
                 }
+                _ => unreachable!("Tail::new takes only dense layers and activations behind the target"),
             }
         }
     }
@@ -219,7 +236,7 @@ fn congruence<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Architecture};
+    use crate::{Activation, Architecture, Bias};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -253,6 +270,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_bias_behind_the_target_shifts_where_derivatives_are_taken() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let dense = |d_in, d_out, bias| Layer::Dense { d_in, d_out, bias };
+        let tanh = || Layer::Activation(Activation::Tanh);
+        let biased =
+            vec![dense(2, 3, Bias::None), tanh(), dense(3, 4, Bias::Learned), tanh(), dense(4, 2, Bias::Learned)];
+        let net = Network::<f64>::init(Architecture::new(biased).unwrap(), &mut rng);
+        let (tail, z) = (Tail::new(&net, 0, Loss::SoftmaxMse), [0.3, -0.4, 0.9]);
+        let (mut at, mut up, mut down) = (tail.buffers(), tail.buffers(), tail.buffers());
+        tail.curvature(&z, 1, &mut at);
+        let step = 1e-5;
+        for k in 0..3 {
+            let (mut above, mut below) = (z, z);
+            above[k] += step;
+            below[k] -= step;
+            tail.curvature(&above, 1, &mut up);
+            tail.curvature(&below, 1, &mut down);
+            assert!(((up.loss - down.loss) / (2.0 * step) - at.delta[k]).abs() < 1e-9);
+            for o in 0..3 {
+                assert!(((up.delta[o] - down.delta[o]) / (2.0 * step) - at.S[(o, k)]).abs() < 1e-9);
+            }
+        }
+        // The loss is the network's own, biases included.
+        let x = faer::Mat::from_fn(2, 1, |i, _| 0.7 - i as f64);
+        let mut workspace = crate::Workspace::new(&net, 1);
+        let whole = net.loss(x.as_ref(), &[1], Loss::SoftmaxMse, &mut workspace).total;
+        tail.gradient(workspace.output(0, 1).col(0).try_as_col_major().unwrap().as_slice(), 1, &mut at);
+        assert!((at.loss - whole).abs() < 1e-15);
     }
 
     /// `Σ_c 2/n_out (J_qᵀ J_q)` and `J_fᵀ D_q J_f` with Jacobians by differences of the outputs.

@@ -3,6 +3,7 @@
 use crate::CosineSchedule;
 use faer::MatRef;
 use rand::{Rng, RngExt};
+use rayon::prelude::*;
 use std::ops::ControlFlow;
 use superlinear_nets::{BatchLoss, Loss, Network, Samples, Workspace};
 
@@ -244,6 +245,8 @@ struct StepBuffers {
     inputs: Vec<f32>,
     labels: Vec<u8>,
     gradient: Vec<f32>,
+    /// Squared norm of every piece of the gradient.
+    squares: Vec<f64>,
 }
 
 impl StepBuffers {
@@ -253,6 +256,7 @@ impl StepBuffers {
             inputs: vec![0.0; net.architecture().input_dim() * max_batch],
             labels: vec![0; max_batch],
             gradient: vec![0.0; net.params().len()],
+            squares: vec![0.0; net.params().len().div_ceil(PIECE)],
         }
     }
 
@@ -264,9 +268,19 @@ impl StepBuffers {
         members: &[usize],
     ) -> (MatRef<'_, f32>, &[u8], &mut Workspace<f32>, &mut [f32]) {
         let input_dim = net.architecture().input_dim();
-        for ((input, label), &p) in self.inputs.chunks_exact_mut(input_dim).zip(&mut self.labels).zip(members) {
-            samples.write_input(p, input);
-            *label = samples.label(p);
+        let write = |((inputs, labels), members): ((&mut [f32], &mut [u8]), &[usize])| {
+            for ((input, label), &p) in inputs.chunks_exact_mut(input_dim).zip(labels).zip(members) {
+                samples.write_input(p, input);
+                *label = samples.label(p);
+            }
+        };
+        let (len, piece) = (members.len(), LOADED_TOGETHER);
+        let (inputs, labels) = (&mut self.inputs[..input_dim * len], &mut self.labels[..len]);
+        if shares_work(inputs.len()) {
+            let pieces = inputs.par_chunks_mut(input_dim * piece).zip(labels.par_chunks_mut(piece));
+            pieces.zip(members.par_chunks(piece)).with_max_len(1).for_each(write);
+        } else {
+            write(((inputs, labels), members));
         }
         let inputs = &self.inputs[..input_dim * members.len()];
         let inputs = MatRef::from_column_major_slice(inputs, input_dim, members.len());
@@ -287,21 +301,57 @@ impl StepBuffers {
         if !batch.total.is_finite() {
             return Err(("loss", batch.total));
         }
-        let norm = squared_norm(gradient).sqrt();
+        let norm = squared_norm(&self.gradient, &mut self.squares).sqrt();
         if !norm.is_finite() {
             return Err(("gradient norm", norm));
         }
         // As PyTorch's clip_grad_norm_, with its 1e-6.
         let scale = (rate * (config.clip / (norm + 1e-6)).min(1.0)) as f32;
-        for (w, &g) in net.params_mut().iter_mut().zip(gradient.iter()) {
-            *w -= scale * g;
-        }
+        descend(net.params_mut(), &self.gradient, scale);
         Ok(batch)
     }
 }
 
+/// Entries of a piece of the parameters; pieces are what threads share, and no result depends on the sharing.
+const PIECE: usize = 1 << 18;
+/// Samples of a batch that are written one after the other, in their order.
+const LOADED_TOGETHER: usize = 16;
+
+/// Whether the current rayon pool has threads to share work on `n` numbers, and it is worth it.
+fn shares_work(n: usize) -> bool {
+    n > PIECE && rayon::current_num_threads() > 1
+}
+
+/// `w ← w − scale · g`.
+fn descend(params: &mut [f32], gradient: &[f32], scale: f32) {
+    let step = |(params, gradient): (&mut [f32], &[f32])| {
+        for (w, &g) in params.iter_mut().zip(gradient) {
+            *w -= scale * g;
+        }
+    };
+    if shares_work(params.len()) {
+        params.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE)).with_max_len(1).for_each(step);
+    } else {
+        step((params, gradient));
+    }
+}
+
+/// `Σ g²`, piece by piece.
+fn squared_norm(gradient: &[f32], pieces: &mut [f64]) -> f64 {
+    if shares_work(gradient.len()) {
+        let squares = pieces.par_iter_mut().zip(gradient.par_chunks(PIECE)).with_max_len(1);
+        squares.for_each(|(square, piece)| *square = squared_norm_of_piece(piece));
+    } else {
+        pieces
+            .iter_mut()
+            .zip(gradient.chunks(PIECE))
+            .for_each(|(square, piece)| *square = squared_norm_of_piece(piece));
+    }
+    pieces.iter().sum()
+}
+
 /// `Σ g²` in 16 running sums, which vectorise, closed in `f64`.
-fn squared_norm(gradient: &[f32]) -> f64 {
+fn squared_norm_of_piece(gradient: &[f32]) -> f64 {
     let mut lanes = [0.0_f32; 16];
     let mut pieces = gradient.chunks_exact(16);
     for piece in &mut pieces {
@@ -319,7 +369,7 @@ mod tests {
     use faer::Mat;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-    use superlinear_nets::{Activation, Architecture, DenseSamples};
+    use superlinear_nets::{Activation, Architecture, DenseSamples, ImageShape};
 
     fn two_blobs(n: usize, seed: u64) -> DenseSamples<f32> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -374,6 +424,31 @@ mod tests {
         };
         assert_eq!(run(4), run(4));
         assert_ne!(run(4), run(5));
+    }
+
+    #[test]
+    fn threads_change_no_bit() {
+        // More than one piece of parameters, large products, a short last batch; and a convolutional network.
+        let wide = Architecture::mlp(&[2_300, 260, 2], Activation::Relu).unwrap();
+        let images = ImageShape { channels: 2, height: 9, width: 8 };
+        for (architecture, batch) in [(wide, 120), (Architecture::paper_cnn(images).unwrap(), 50)] {
+            let mut rng = ChaCha8Rng::seed_from_u64(6);
+            let inputs = Mat::from_fn(architecture.input_dim(), 130, |_, _| rng.random::<f32>() - 0.5);
+            let samples = DenseSamples::new(inputs, (0..130).map(|p| (p % 2) as u8).collect());
+            let config = SgdConfig { batch, epochs: 2, ..SgdConfig::paper(Loss::CrossEntropy) };
+            let start = Network::<f32>::init(architecture, &mut rng);
+            let run = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let rng = &mut ChaCha8Rng::seed_from_u64(7);
+                let trained =
+                    pool.install(|| train(start.clone(), &samples, &config, rng, |_| ControlFlow::Continue(())));
+                let trained = trained.unwrap();
+                (trained.net, trained.history)
+            };
+            let one = run(1);
+            assert_ne!(one.0, start);
+            assert!(run(2) == one && run(3) == one);
+        }
     }
 
     #[test]
