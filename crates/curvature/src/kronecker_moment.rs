@@ -14,8 +14,10 @@ use rayon::prelude::*;
 const BLOCK: usize = 256;
 /// Samples a fill task.
 const FILL: usize = 32;
-/// Tiles over all columns of `K`: a multiple of small thread counts.
+/// Tiles over all columns of `K`, a multiple of small thread counts …
 const TILES: usize = 12;
+/// … but none narrower than this, so that what a product makes of its left factor is used often enough.
+const TILE: usize = 320;
 
 /// Whether both factors of a moment equal their transpose or its negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +157,7 @@ pub fn kronecker_moments<W>(
     let mut K = vec![0.0; n_right * n_left];
     let mut left = vec![0.0; n_left * BLOCK.min(n_samples)];
     let mut right = vec![0.0; n_right * BLOCK.min(n_samples)];
-    let tile = n_left.div_ceil(TILES);
+    let tile = n_left.div_ceil(TILES).max(TILE);
     for first in (0..n_samples).step_by(BLOCK) {
         let count = BLOCK.min(n_samples - first);
         left[..n_left * count]
@@ -170,16 +172,40 @@ pub fn kronecker_moments<W>(
             });
         let left = MatRef::from_column_major_slice(&left[..n_left * count], n_left, count);
         let right = MatRef::from_column_major_slice(&right[..n_right * count], n_right, count);
-        K.par_chunks_mut(n_right * tile).enumerate().for_each(|(t, K)| {
-            let columns = K.len() / n_right;
-            let left = left.subrows(t * tile, columns);
-            let K = MatMut::from_column_major_slice_mut(K, n_right, columns);
-            matmul(K, Accum::Add, right, left.transpose(), 1.0, Par::Seq);
-        });
+        K.par_chunks_mut(n_right * tile).enumerate().for_each_init(
+            || vec![0.0; tile.min(n_left) * BLOCK.min(n_samples)],
+            |samples_first, (t, K)| {
+                let columns = K.len() / n_right;
+                // The product is fastest with the samples of each column of K side by side.
+                let samples_first = &mut samples_first[..columns * count];
+                transpose(left.subrows(t * tile, columns), samples_first);
+                let left = MatRef::from_column_major_slice(samples_first, count, columns);
+                let K = MatMut::from_column_major_slice_mut(K, n_right, columns);
+                matmul(K, Accum::Add, right, left, 1.0, Par::Seq);
+            },
+        );
     }
     let scale = 1.0 / n_samples as f64;
     let per_moment = n_right * vech_len(d_out);
     K.par_chunks_exact(per_moment).map(|K| scatter(K, symmetry, d_out, d_in, scale)).collect()
+}
+
+/// Writes `Aᵀ`, column after column, to `out`; columns of `A` are contiguous.
+fn transpose(A: MatRef<'_, f64>, out: &mut [f64]) {
+    /// Rows and columns of a block: small enough for its part of the result to stay in the nearest cache.
+    const BLOCK: (usize, usize) = (64, 8);
+    let n = A.ncols();
+    for first_row in (0..A.nrows()).step_by(BLOCK.0) {
+        let rows = first_row..A.nrows().min(first_row + BLOCK.0);
+        for first in (0..n).step_by(BLOCK.1) {
+            for j in first..n.min(first + BLOCK.1) {
+                let column = A.col(j).try_as_col_major().expect("columns are contiguous").as_slice();
+                for row in rows.clone() {
+                    out[row * n + j] = column[row];
+                }
+            }
+        }
+    }
 }
 
 /// The dense `P × P` matrix whose entries `o ≥ o'`, `i ≥ i'` are the columns of `K`, scaled.
@@ -304,8 +330,36 @@ mod tests {
     }
 
     #[test]
+    fn wide_left_factors_are_taken_up_tile_by_tile() {
+        // Two blocks of samples, two moments of 820 columns: more than one tile, the last one narrower.
+        let (n_samples, d_out, d_in) = (300, 40, 2);
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let A: Vec<Mat<f64>> = (0..n_samples).map(|_| symmetric(d_out, &mut rng)).collect();
+        let b: Vec<[f64; 2]> = (0..n_samples).map(|_| [rng.random(), rng.random()]).collect();
+        let shape = KroneckerShape { symmetry: Symmetry::Symmetric, n_samples, n_moments: 2, d_out, d_in };
+        let moments = kronecker_moments(
+            shape,
+            || (),
+            |(), p, left, right| {
+                let (first, second) = left.split_at_mut(vech_len(d_out));
+                vech(A[p].as_ref(), first);
+                vech((&A[p] * faer::Scale(-2.0)).as_ref(), second);
+                outer_product_vech(1.0, &b[p], right);
+            },
+        );
+        for r in 0..d_out * d_in {
+            for c in 0..d_out * d_in {
+                let term = |p: usize| A[p][(r / d_in, c / d_in)] * b[p][r % d_in] * b[p][c % d_in];
+                let truth = (0..n_samples).map(term).sum::<f64>() / n_samples as f64;
+                assert!((moments[0][(r, c)] - truth).abs() < 1e-14);
+                assert_eq!(moments[1][(r, c)], -2.0 * moments[0][(r, c)]);
+            }
+        }
+    }
+
+    #[test]
     fn bit_identical_for_any_number_of_threads() {
-        let (n_samples, d_out, d_in) = (1_000, 12, 9);
+        let (n_samples, d_out, d_in) = (1_000, 40, 9);
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let A: Vec<Mat<f64>> = (0..n_samples).map(|_| symmetric(d_out, &mut rng)).collect();
         let b = Mat::from_fn(d_in, n_samples, |_, _| rng.random::<f64>());

@@ -22,7 +22,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
         runs.iter().filter_map(|run| Some((*run, run.layer().spectral.as_ref()?))).collect();
     let axis = || Axis::log10("direction of H, by descending curvature");
     let panel = |title: &str, of: fn(&SpectralRecord) -> Option<&AlignmentRecord>| {
-        Panel::new(title, axis(), Axis::linear("correlation of ln X and ln Y"), correlations(&found, of))
+        Panel::new(title, axis(), Axis::linear("correlation"), correlations(&found, of))
     };
     let panels = vec![
         panel("all eigenpairs", |spectral| spectral.alignment.as_ref()),
@@ -33,7 +33,8 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let names: Vec<String> = found.iter().map(|(run, _)| title(&run.spec)).collect();
     let caption = format!(
         "{}. Left: Pearson's correlation of ln X and ln Y over all eigenpairs of 20 samples a class, for each direction of H (points); \
-         lines are means over bins of directions, bands the mean 95 % bootstrap intervals over samples. Middle: the same over the \
+         lines are means over bins of directions, bands the mean 95 % bootstrap intervals over samples, dotted lines Spearman's rank \
+         correlation likewise. Middle: the same over the \
          leading eigenpair of each sample. Right: the exponent of (M₂)_ii on H_ii over the same samples, and after the curvatures have \
          been exchanged at random within each rank, or among all eigenpairs; without correlation it is 1. Error bars are the spread \
          over 20 shuffles.",
@@ -64,17 +65,20 @@ fn correlations(
         let points = Scatter::new("", x.clone(), alignment.pearson_log.clone());
         layers.push(Scatter { color, radius: 1.2, alpha: 0.25, ..points }.into());
         let bin = |x: f64| (BINS * x.log10()).round() as usize;
-        let mut binned: Vec<[f64; 4]> = Vec::new();
+        let mut binned: Vec<[f64; 5]> = Vec::new();
         for members in (0..x.len()).collect::<Vec<usize>>().chunk_by(|&i, &j| bin(x[i]) == bin(x[j])) {
             let n = members.len() as f64;
             let mean = |value: &dyn Fn(usize) -> f64| members.iter().map(|&i| value(i)).sum::<f64>() / n;
             let interval = |end: usize| mean(&|i| alignment.interval[i][end]);
             let center = 10f64.powf(mean(&|i| x[i].log10()));
-            binned.push([center, mean(&|i| alignment.pearson_log[i]), interval(0), interval(1)]);
+            let spearman = mean(&|i| alignment.spearman[i]);
+            binned.push([center, mean(&|i| alignment.pearson_log[i]), interval(0), interval(1), spearman]);
         }
         let column = |c: usize| binned.iter().map(|bin| bin[c]).collect::<Vec<f64>>();
         let band = Some(Band { lower: column(2), upper: column(3) });
         lines.push(Line { color, dash, band, ..Line::new(label(run, found), column(0), column(1)) }.into());
+        let by_rank = Line::new(format!("{}, by rank", label(run, found)), column(0), column(4));
+        lines.push(Line { color, dash: Dash::Dotted, width: 1.2, ..by_rank }.into());
     }
     layers.append(&mut lines);
     layers
