@@ -85,7 +85,8 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
     let spectral = spectral * P.powi(3) / speed.double;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
     // Maps of three pairs, cells and diagonals.
-    let maps = spec.spectral.map_or(0.0, |_| 9.0 * 4.0 * 200.0 * 200.0 + 16.0 * 8.0 * spec.top as f64);
+    let cells = superlinear_plots::HeatMap::MAX_CELLS.pow(2) as f64;
+    let maps = spec.spectral.map_or(0.0, |_| 9.0 * 4.0 * cells + 16.0 * 8.0 * spec.top as f64);
     Cost {
         seconds: training + analysis * checkpoints + spectral,
         memory: MATRICES * 8.0 * P * P + activities,

@@ -19,9 +19,20 @@ use superlinear_store::{json, record};
 /// results cannot be written. Nothing is written then.
 pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
-    let parts = args.dirs.iter().map(|dir| read(dir)).collect::<Result<Vec<_>>>()?;
-    let Some((first, _)) = parts.first() else { bail!("no folders to merge") };
-    for ((part, _), dir) in parts.iter().zip(&args.dirs).skip(1) {
+    let mut parts = Vec::new();
+    let mut found: Vec<(RunRecord, &Path)> = Vec::new();
+    for dir in &args.dirs {
+        let (part, runs) = read(dir)?;
+        parts.push(part);
+        for run in runs {
+            if let Some((_, other)) = found.iter().find(|(known, _)| known.spec.id() == run.spec.id()) {
+                bail!("run {} is in {} and in {}", run.spec.id(), other.display(), dir.display());
+            }
+            found.push((run, dir));
+        }
+    }
+    let Some(first) = parts.first() else { bail!("no folders to merge") };
+    for (part, dir) in parts.iter().zip(&args.dirs).skip(1) {
         if part.request != first.request {
             bail!(
                 "{} and {} answer different requests: {} and {}",
@@ -40,15 +51,6 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
                 versions[0],
                 versions[1]
             );
-        }
-    }
-    let mut found: Vec<(RunRecord, &Path)> = Vec::new();
-    for ((_, runs), dir) in parts.iter().zip(&args.dirs) {
-        for run in runs {
-            if let Some((_, other)) = found.iter().find(|(known, _)| known.spec.id() == run.spec.id()) {
-                bail!("run {} is in {} and in {}", run.spec.id(), other.display(), dir.display());
-            }
-            found.push((run.clone(), dir));
         }
     }
     let request = &first.request;
@@ -77,9 +79,9 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let published = Published {
         request,
         shard: None,
-        data: data(parts.iter().map(|(part, _)| part)),
-        threads: parts.iter().map(|(part, _)| part.threads).max().unwrap_or(1),
-        wall_s: parts.iter().map(|(part, _)| part.wall_s).fold(0.0, f64::max),
+        data: data(&parts),
+        threads: parts.iter().map(|part| part.threads).max().unwrap_or(1),
+        wall_s: parts.iter().map(|part| part.wall_s).fold(0.0, f64::max),
     };
     published.write(&runs, &target, voice)
 }
@@ -110,9 +112,9 @@ fn read(dir: &Path) -> Result<(Part, Vec<RunRecord>)> {
 }
 
 /// Every data set once from each source.
-fn data<'a>(parts: impl Iterator<Item = &'a Part>) -> Vec<DataSummary> {
+fn data(parts: &[Part]) -> Vec<DataSummary> {
     let mut all: Vec<DataSummary> = Vec::new();
-    for data in parts.flat_map(|part| &part.data) {
+    for data in parts.iter().flat_map(|part| &part.data) {
         if !all.contains(data) {
             all.push(data.clone());
         }

@@ -56,10 +56,9 @@ impl ShardArg {
     /// # Errors
     /// When the environment has no rank, or one that is no number or out of range.
     pub(crate) fn resolve(self, variable: impl Fn(&str) -> Option<String>) -> Result<Shard> {
-        let Self::Auto = self else {
-            let Self::Given(shard) = self else { unreachable!("the other variant is matched above") };
+        if let Self::Given(shard) = self {
             return Ok(shard);
-        };
+        }
         let number = |name: &str| -> Result<Option<usize>> {
             let Some(text) = variable(name) else { return Ok(None) };
             let number = text.trim().parse();
