@@ -50,6 +50,9 @@ pub(crate) struct ReproduceArgs {
     /// Runs, by id, that outputs about single runs show [default: the first seed with ten classes, each loss]
     #[arg(long, value_delimiter = ',', value_name = "RUN-IDS")]
     pub(crate) runs: Vec<String>,
+    /// Only settings whose names begin so, for example `mnist-mlp,cifar10-cnn-ce-c3` [default: all of the profile]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) settings: Vec<String>,
     /// Epochs at which networks are analysed during training, where an output follows it [default: the profile's]
     #[arg(long, value_delimiter = ',', value_name = "EPOCHS")]
     pub(crate) checkpoints: Option<Vec<NonZeroUsize>>,

@@ -169,6 +169,9 @@ pub(crate) struct Request {
     pub(crate) outputs: Vec<OutputId>,
     /// Runs that outputs about single runs show.
     pub(crate) featured: Featured,
+    /// Beginnings of the names of settings that there are to be; all of the profile's if empty.
+    #[serde(default)]
+    pub(crate) settings: Vec<String>,
     /// Seeds of each setting, `0..n_seeds`; the profile's own number if `None`.
     pub(crate) n_seeds: Option<usize>,
     /// Epochs at which runs that an output follows are analysed; the profile's own if `None`.
@@ -178,9 +181,20 @@ pub(crate) struct Request {
 /// The runs that a request needs.
 ///
 /// # Errors
-/// When a featured run is none of the profile's.
+/// When a featured run is none of the profile's, or no setting's name begins as one asked for.
 pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
-    let all = all_runs(request.profile, request.n_seeds);
+    let mut all = all_runs(request.profile, request.n_seeds);
+    if let Some(unknown) =
+        request.settings.iter().find(|beginning| !all.iter().any(|run| is_called(run, beginning)))
+    {
+        let mut known: Vec<String> = all.iter().map(RunSpec::setting).collect();
+        known.sort();
+        known.dedup();
+        bail!("no setting of profile {} is called {unknown:?}; known: {}", request.profile, known.join(", "));
+    }
+    if !request.settings.is_empty() {
+        all.retain(|run| request.settings.iter().any(|beginning| is_called(run, beginning)));
+    }
     if let Featured::Runs(ids) = &request.featured
         && let Some(unknown) = ids.iter().find(|id| !all.iter().any(|run| run.id() == **id))
     {
@@ -208,6 +222,12 @@ pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
         run
     });
     Ok(with_checkpoints.collect())
+}
+
+/// Whether the parts of a setting's name begin with those of `beginning`, as `mnist-mlp` does `mnist-mlp-ce-c3`.
+fn is_called(run: &RunSpec, beginning: &str) -> bool {
+    let setting = run.setting();
+    setting.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
 /// A row of the paper's table.
@@ -340,7 +360,7 @@ mod tests {
 
     impl Request {
         pub(crate) fn new(profile: Profile, outputs: Vec<OutputId>) -> Self {
-            Self { profile, outputs, featured: Featured::Usual, n_seeds: None, checkpoints: None }
+            Self { profile, outputs, featured: Featured::Usual, settings: Vec::new(), n_seeds: None, checkpoints: None }
         }
     }
 
@@ -367,6 +387,20 @@ mod tests {
         let unknown = Featured::Runs(vec!["mnist-mlp-ce-c4-s0".to_owned()]);
         let error = runs(&request(Profile::Quick, OutputId::ALL, &unknown)).unwrap_err().to_string();
         assert!(error.contains("mnist-mlp-ce-c4-s0") && error.contains("mnist-mlp-mse-c10-s1"), "{error}");
+    }
+
+    #[test]
+    fn settings_are_chosen_by_the_parts_of_their_names() {
+        let request = |settings: &[&str]| Request {
+            settings: settings.iter().map(|&name| name.to_owned()).collect(),
+            n_seeds: Some(2),
+            ..Request::new(Profile::Paper, vec![OutputId::Table1])
+        };
+        let names = |settings| runs(&request(settings)).unwrap().iter().map(RunSpec::id).collect::<Vec<_>>();
+        assert_eq!(names(&["mnist-cnn-mse-c10"]), ["mnist-cnn-mse-c10-s0", "mnist-cnn-mse-c10-s1"]);
+        assert_eq!(names(&["cifar10-cnn", "cifar10-mlp-ce"]).len(), 2 * 9);
+        let error = runs(&request(&["mnist-mlp", "mnist-mlp-ce-c1"])).unwrap_err().to_string();
+        assert!(error.contains("\"mnist-mlp-ce-c1\"") && error.contains("mnist-mlp-ce-c10"), "{error}");
     }
 
     #[test]

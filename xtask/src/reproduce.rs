@@ -32,6 +32,7 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
         profile: args.profile,
         outputs: if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() },
         featured: if args.runs.is_empty() { Featured::Usual } else { Featured::Runs(args.runs.clone()) },
+        settings: args.settings.clone(),
         n_seeds: args.seeds.map(usize::from),
         checkpoints: args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect()),
     };
