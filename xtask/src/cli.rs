@@ -3,7 +3,7 @@
 use crate::outputs::OutputId;
 use crate::plan::Profile;
 use crate::shard::ShardArg;
-use crate::{ci, data, export, merge, reproduce, tidy};
+use crate::{ci, data, export, merge, reproduce, tidy, verify};
 use anyhow::Result;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Reproduce(ReproduceArgs),
     /// Join the shares that `reproduce --shard` has left into one set of results
     Merge(MergeArgs),
+    /// Compute every number of finished results again and compare
+    Verify(VerifyArgs),
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(ExportArgs),
     /// The full data sets on this machine, and the files that are embedded
@@ -93,6 +95,26 @@ pub(crate) struct MergeArgs {
     pub(crate) quiet: bool,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    /// Folder of the results, for example out/quick
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// Also analyse the stored networks again, from their weights and the images, and compare the records to the last bit
+    #[arg(long)]
+    pub(crate) recompute: bool,
+    /// Folder of the full data sets [default: $SUPERLINEAR_DATA_DIR, else the platform's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Threads; the numbers are the same for any [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ExportArgs {
@@ -134,6 +156,7 @@ impl Command {
         match self {
             Self::Reproduce(args) => reproduce::run(args),
             Self::Merge(args) => merge::run(&args),
+            Self::Verify(args) => verify::run(&args),
             Self::Export(args) => export::run(&args),
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),

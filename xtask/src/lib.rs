@@ -28,6 +28,7 @@ mod shard;
 mod spectral;
 mod summary;
 mod tidy;
+mod verify;
 
 use clap::Parser;
 use std::process::ExitCode;

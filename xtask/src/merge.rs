@@ -1,16 +1,15 @@
 //! `cargo xtask merge`: the shares of a reproduction become one.
 
 use crate::cli::MergeArgs;
-use crate::part::{PART, Part};
+use crate::part::{self, Part};
 use crate::plan;
 use crate::progress::Voice;
+use crate::provenance::Provenance;
 use crate::publish::{self, Published};
 use crate::record::RunRecord;
-use crate::reproduce::RUNS;
 use crate::summary::DataSummary;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::path::Path;
-use superlinear_store::{json, record};
 
 /// Runs the command.
 ///
@@ -22,7 +21,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let mut parts = Vec::new();
     let mut found: Vec<(RunRecord, &Path)> = Vec::new();
     for dir in &args.dirs {
-        let (part, runs) = read(dir)?;
+        let (part, runs) = part::read(dir)?;
         parts.push(part);
         for run in runs {
             if let Some((_, other)) = found.iter().find(|(known, _)| known.spec.id() == run.spec.id()) {
@@ -80,35 +79,11 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
         request,
         shard: None,
         data: data(&parts),
+        provenance: Provenance::here(),
         threads: parts.iter().map(|part| part.threads).max().unwrap_or(1),
         wall_s: parts.iter().map(|part| part.wall_s).fold(0.0, f64::max),
     };
     published.write(&runs, &target, voice)
-}
-
-/// One share with its runs.
-fn read(dir: &Path) -> Result<(Part, Vec<RunRecord>)> {
-    let file = dir.join(PART);
-    if !file.is_file() {
-        bail!("{}: no {PART}, expected a folder that `reproduce --shard` has finished", dir.display());
-    }
-    let part: Part = json::read(&file)?;
-    if part.schema != Part::SCHEMA {
-        bail!("{}: layout {}, expected {}", file.display(), part.schema, Part::SCHEMA);
-    }
-    let runs = dir.join(RUNS);
-    let mut files = Vec::new();
-    if runs.is_dir() {
-        for entry in std::fs::read_dir(&runs).with_context(|| format!("{}: cannot read", runs.display()))? {
-            let path = entry.with_context(|| format!("{}: cannot read", runs.display()))?.path();
-            if path.extension().is_some_and(|extension| extension == "run") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    let runs = files.iter().map(|file| Ok(record::read(file)?)).collect::<Result<_>>()?;
-    Ok((part, runs))
 }
 
 /// Every data set once from each source.

@@ -184,9 +184,7 @@ pub(crate) struct Request {
 /// When a featured run is none of the profile's, or no setting's name begins as one asked for.
 pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
     let mut all = all_runs(request.profile, request.n_seeds);
-    if let Some(unknown) =
-        request.settings.iter().find(|beginning| !all.iter().any(|run| is_called(run, beginning)))
-    {
+    if let Some(unknown) = request.settings.iter().find(|beginning| !all.iter().any(|run| is_called(run, beginning))) {
         let mut known: Vec<String> = all.iter().map(RunSpec::setting).collect();
         known.sort();
         known.dedup();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::process::Command;
 
 /// What made a set of results.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Provenance {
     /// Commit of the working tree, with `-dirty` when it differs; `unknown` outside a repository.
     pub(crate) commit: String,

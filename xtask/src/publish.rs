@@ -6,7 +6,7 @@ use crate::plan::Request;
 use crate::progress::Voice;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
-use crate::reproduce::{RUNS, SUMMARY};
+use crate::reproduce::{REPORT, RUNS, SUMMARY};
 use crate::shard::Shard;
 use crate::summary::{DataSummary, FigureSummary, RunSummary, Summary, TableSummary};
 use crate::{claims, interrupt, report};
@@ -33,6 +33,8 @@ pub(crate) struct Published<'a> {
     pub(crate) shard: Option<Shard>,
     /// Data sets that were read.
     pub(crate) data: Vec<DataSummary>,
+    /// Commit, machine, version.
+    pub(crate) provenance: Provenance,
     /// Threads used.
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
@@ -45,35 +47,47 @@ impl Published<'_> {
     /// # Errors
     /// When a fit is not possible, the results cannot be written, or the user interrupts.
     pub(crate) fn write(self, runs: &[RunRecord], target: &Path, voice: Voice) -> Result<()> {
+        let files = self.render(runs, voice)?;
+        interrupt::check()?;
+        self.write_runs(runs, target)?;
+        for (name, bytes) in &files {
+            atomic::write(&target.join(name), bytes)?;
+        }
+        voice.line(&format!("{:>10}  {}", "report", target.join(REPORT).display()));
+        Ok(())
+    }
+
+    /// Every file that [`write`](Self::write) makes of the records, by its name inside the folder of results; a function of
+    /// the records and of `self` alone.
+    ///
+    /// # Errors
+    /// When a fit is not possible or the user interrupts.
+    pub(crate) fn render(&self, runs: &[RunRecord], voice: Voice) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         let drawn = draw_all(&self.request.outputs, runs, &self.request.featured, voice)?;
-        let files = Files::render(drawn)?;
+        let rendered = Rendered::of(drawn)?;
         let summary = Summary {
             schema: 1,
             profile: self.request.profile.to_string(),
-            provenance: Provenance::here(),
+            provenance: self.provenance.clone(),
             wall_s: self.wall_s,
             threads: self.threads,
             data: self.data.clone(),
             runs: runs.iter().map(RunSummary::of).collect::<Result<_>>()?,
-            figures: files.figures,
-            tables: files.tables,
+            figures: rendered.figures,
+            tables: rendered.tables,
             claims: claims::judge(runs)?,
         };
-        interrupt::check()?;
-        self.write_runs(runs, target)?;
-        for (name, bytes) in &files.figure_files {
-            atomic::write(&target.join(name), bytes)?;
-        }
+        let mut files = rendered.figure_files;
         for table in &summary.tables {
-            let file = target.join(&table.file);
-            csv::write(&file, &table.table.header, &table.table.rows)?;
-            atomic::write(&file.with_extension("md"), table.table.markdown().as_bytes())?;
+            let file = PathBuf::from(&table.file);
+            files.push((file.with_extension("md"), table.table.markdown().into_bytes()));
+            let text = csv::text(&file, &table.table.header, &table.table.rows)?;
+            files.push((file, text.into_bytes()));
         }
-        let page = report::render(&summary, &files.svgs)?;
-        json::write(&target.join(SUMMARY), &summary)?;
-        atomic::write(&target.join("report.html"), page.as_bytes())?;
-        voice.line(&format!("{:>10}  {}", "report", target.join("report.html").display()));
-        Ok(())
+        let page = report::render(&summary, &rendered.svgs)?;
+        files.push((PathBuf::from(SUMMARY), json::bytes(&summary).context(SUMMARY)?));
+        files.push((PathBuf::from(REPORT), page.into_bytes()));
+        Ok(files)
     }
 
     /// Writes the records, and then what they are a part of.
@@ -89,7 +103,7 @@ impl Published<'_> {
             request: self.request.clone(),
             shard: self.shard,
             data: self.data.clone(),
-            provenance: Provenance::here(),
+            provenance: self.provenance.clone(),
             threads: self.threads,
             wall_s: self.wall_s,
         };
@@ -117,15 +131,15 @@ fn draw_all(
 
 /// Figures and tables, rendered and not yet written.
 #[derive(Default)]
-struct Files {
+struct Rendered {
     figures: Vec<FigureSummary>,
     tables: Vec<TableSummary>,
     svgs: Vec<String>,
     figure_files: Vec<(PathBuf, Vec<u8>)>,
 }
 
-impl Files {
-    fn render(drawn: Vec<(OutputId, Drawn)>) -> Result<Self> {
+impl Rendered {
+    fn of(drawn: Vec<(OutputId, Drawn)>) -> Result<Self> {
         let mut files = Self::default();
         for (output, Drawn { figures, tables }) in drawn {
             for CaptionedFigure { name, caption, figure } in figures {

@@ -6,12 +6,14 @@ use crate::experiment::{analyse, train_run};
 use crate::outputs::{Featured, OutputId};
 use crate::plan::{self, Request, RunSpec, Source};
 use crate::progress::Voice;
+use crate::provenance::Provenance;
 use crate::publish::{self, Published};
 use crate::record::{Checkpoint, RunRecord, TrainingRecord};
 use crate::summary::DataSummary;
 use crate::{interrupt, schedule};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Instant;
 use superlinear_datasets::{Dataset, DatasetName, cache, embedded};
@@ -20,6 +22,8 @@ use superlinear_datasets::{Dataset, DatasetName, cache, embedded};
 pub(crate) const RUNS: &str = "runs";
 /// Name of the summary inside a profile's results; written last but for the report.
 pub(crate) const SUMMARY: &str = "summary.json";
+/// Name of the report inside a profile's results.
+pub(crate) const REPORT: &str = "report.html";
 /// Folder of the shares inside a profile's results.
 const SHARDS: &str = "shards";
 
@@ -41,7 +45,7 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
     if let Some(shard) = shard {
         specs = shard.of(&specs);
     }
-    let threads = args.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let threads = threads(args.threads);
     if args.dry_run {
         return dry_run(&specs, threads);
     }
@@ -51,12 +55,14 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
     publish::prepare(&target)?;
     interrupt::listen()?;
 
+    let provenance = Provenance::here();
     let start = Instant::now();
     let data = load_data(&specs, args.data_dir.as_deref())?;
     let trained = train_all(&specs, &data, threads, voice)?;
     let runs = analyse_all(&specs, trained, &data, threads, voice)?;
     let data = data.iter().map(Loaded::summary).collect();
-    let published = Published { request: &request, shard, data, threads, wall_s: start.elapsed().as_secs_f64() };
+    let published =
+        Published { request: &request, shard, data, provenance, threads, wall_s: start.elapsed().as_secs_f64() };
     match shard {
         None => published.write(&runs, &target, voice),
         Some(shard) => {
@@ -75,15 +81,23 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
     }
 }
 
+/// As many threads as asked for, or as there are cores.
+pub(crate) fn threads(asked: Option<NonZeroUsize>) -> usize {
+    asked.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
 /// A data set with where it came from.
-struct Loaded {
+pub(crate) struct Loaded {
     data: Dataset,
     source: Source,
     words: String,
 }
 
 /// The data sets of the runs.
-fn load_data(specs: &[RunSpec], data_dir: Option<&Path>) -> Result<Vec<Loaded>> {
+///
+/// # Errors
+/// As [`load_dataset`].
+pub(crate) fn load_data(specs: &[RunSpec], data_dir: Option<&Path>) -> Result<Vec<Loaded>> {
     let mut loaded: Vec<Loaded> = Vec::new();
     for spec in specs {
         if !loaded.iter().any(|known| known.is_of(spec)) {
@@ -146,7 +160,10 @@ fn train_all(specs: &[RunSpec], data: &[Loaded], threads: usize, voice: Voice) -
 }
 
 /// Analyses all runs at all their checkpoints.
-fn analyse_all(
+///
+/// # Errors
+/// When a number is not finite or the user interrupts.
+pub(crate) fn analyse_all(
     specs: &[RunSpec],
     trained: Vec<TrainingRecord>,
     data: &[Loaded],

@@ -116,6 +116,24 @@ fn shares_merge_into_the_whole() {
     assert!(merged.join("report.html").is_file());
 }
 
+#[test]
+fn finished_results_verify_and_changed_ones_do_not() {
+    let results = whole().join("smoke");
+    succeeds(&["verify", text(&results), "--recompute"]);
+
+    let folder = tempfile::tempdir().unwrap();
+    let changed = folder.path().join("smoke");
+    copy(&results, &changed);
+    let file = changed.join("tables/bounds.csv");
+    let table = fs::read_to_string(&file).unwrap();
+    let cell = table.lines().nth(1).unwrap().split(',').nth(1).unwrap().to_owned();
+    fs::write(&file, table.replacen(&cell, "1.0e0", 1)).unwrap();
+    fs::remove_file(changed.join("figures/bounds.png")).unwrap();
+    let error = fails(&["verify", text(&changed), "--quiet"]);
+    assert!(error.contains("tables/bounds.csv line 2") && error.contains(&cell), "{error}");
+    assert!(error.contains("figures/bounds.png: cannot read"), "{error}");
+}
+
 /// Where an MPI launcher is installed: two ranks share the runs.
 #[test]
 fn ranks_of_mpirun_take_a_share_each() {

@@ -37,6 +37,19 @@ where
     Row: AsRef<[Cell]>,
     Cell: AsRef<str>,
 {
+    Ok(atomic::write(path, text(path, header, rows)?.as_bytes())?)
+}
+
+/// What [`write()`] writes; `path` is for the error.
+///
+/// # Errors
+///
+/// [`CsvError::Ragged`].
+pub fn text<Row, Cell>(path: &Path, header: &[&str], rows: impl IntoIterator<Item = Row>) -> Result<String, CsvError>
+where
+    Row: AsRef<[Cell]>,
+    Cell: AsRef<str>,
+{
     let mut text = String::new();
     push_line(&mut text, header);
     for (index, row) in rows.into_iter().enumerate() {
@@ -51,7 +64,7 @@ where
         }
         push_line(&mut text, cells);
     }
-    Ok(atomic::write(path, text.as_bytes())?)
+    Ok(text)
 }
 
 fn push_line<Cell: AsRef<str>>(text: &mut String, cells: &[Cell]) {

@@ -16,10 +16,23 @@ use thiserror::Error;
 ///
 /// [`WriteError`]; its cause is an encoding error for a value that JSON cannot hold, such as a map with keys that are not strings.
 pub fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), WriteError> {
-    atomic::write_with(path, |file| {
-        serde_json::to_writer_pretty(&mut *file, value)?;
-        file.write_all(b"\n")
-    })
+    atomic::write_with(path, |file| encode(value, file))
+}
+
+/// What [`write()`] writes.
+///
+/// # Errors
+///
+/// For a value that JSON cannot hold, such as a map with keys that are not strings.
+pub fn bytes<T: Serialize + ?Sized>(value: &T) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    encode(value, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn encode<T: Serialize + ?Sized>(value: &T, mut to: impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut to, value)?;
+    to.write_all(b"\n")
 }
 
 /// Reads a `T` from the JSON at `path`.
