@@ -96,16 +96,38 @@ pub(crate) fn rank_correlation(spec: &RunSpec, layer: &LayerRecord) -> Option<f6
     rank::spearman(&layer.h[..window], &layer.c[..window]).ok().map(|found| found.r)
 }
 
+/// Half-width of a 95 % interval in standard errors, for an estimate that is about normal.
+pub(crate) const NORMAL_95: f64 = 1.959_963_984_540_054;
+
+/// An exponent with its uncertainty.
+pub(crate) struct Exponent {
+    /// The fit over the top directions.
+    pub(crate) fit: PowerLawFit,
+}
+
+impl Exponent {
+    /// The fitted slope.
+    pub(crate) fn value(&self) -> f64 {
+        self.fit.slope
+    }
+
+    /// Its 95 % interval from the robust standard error.
+    pub(crate) fn interval(&self) -> Option<[f64; 2]> {
+        let half = NORMAL_95 * self.fit.se;
+        Some([self.fit.slope - half, self.fit.slope + half])
+    }
+}
+
 /// The exponents of a trained network that tables and claims rest on.
 pub(crate) struct Exponents {
     /// `C` on `H`: measured.
-    pub(crate) emp: PowerLawFit,
+    pub(crate) emp: Exponent,
     /// `C_AWD` on `H`: what the duality predicts.
-    pub(crate) awd: PowerLawFit,
+    pub(crate) awd: Exponent,
     /// `M₂` on `H`: what the theorem of MATH \[12\] makes of it.
-    pub(crate) m2: PowerLawFit,
+    pub(crate) m2: Exponent,
     /// `C` on `M₂`.
-    pub(crate) c_on_m2: PowerLawFit,
+    pub(crate) c_on_m2: Exponent,
 }
 
 impl Exponents {
@@ -122,7 +144,7 @@ impl Exponents {
     /// # Errors
     /// When fewer than three directions can be used.
     pub(crate) fn of_layer(spec: &RunSpec, layer: &LayerRecord) -> Result<Self> {
-        let fit = |y, x| fit(spec, layer, y, x);
+        let fit = |y, x| -> Result<Exponent> { Ok(Exponent { fit: fit(spec, layer, y, x)? }) };
         Ok(Self {
             emp: fit(Diagonal::C, Diagonal::H)?,
             awd: fit(Diagonal::Awd, Diagonal::H)?,

@@ -121,6 +121,15 @@ impl RunSpec {
         self.n_classes * self.n_per_class
     }
 
+    /// Whether the run has as many images of each class and as many epochs as the paper's.
+    pub(crate) fn is_at_paper_scale(&self) -> bool {
+        let rows = paper_rows();
+        let row = rows.iter().find(|row| (row.dataset, row.model, row.loss) == (self.dataset, self.model, self.loss));
+        let classes = CLASSES.iter().position(|&n| n == self.n_classes);
+        row.zip(classes)
+            .is_some_and(|(row, classes)| self.n_per_class >= row.n_per_class[classes] && self.epochs >= row.epochs)
+    }
+
     /// The network's shape.
     pub(crate) fn architecture(&self) -> Architecture {
         let widths: &[usize] = match (self.model, self.dataset) {
@@ -176,6 +185,28 @@ pub(crate) struct Request {
     pub(crate) n_seeds: Option<usize>,
     /// Epochs at which runs that an output follows are analysed; the profile's own if `None`.
     pub(crate) checkpoints: Option<Vec<usize>>,
+}
+
+impl Request {
+    /// The command that asks for the same.
+    pub(crate) fn command(&self) -> String {
+        let mut words = vec!["cargo xtask reproduce --profile".to_owned(), self.profile.to_string()];
+        let mut option = |name: &str, values: Vec<String>| {
+            if !values.is_empty() {
+                words.extend([format!("--{name}"), values.join(",")]);
+            }
+        };
+        if self.outputs != OutputId::ALL {
+            option("only", self.outputs.iter().map(OutputId::to_string).collect());
+        }
+        if let Featured::Runs(ids) = &self.featured {
+            option("runs", ids.clone());
+        }
+        option("settings", self.settings.clone());
+        option("checkpoints", self.checkpoints.iter().flatten().map(usize::to_string).collect());
+        option("seeds", self.n_seeds.iter().map(usize::to_string).collect());
+        words.join(" ")
+    }
 }
 
 /// The runs that a request needs.
@@ -399,6 +430,24 @@ mod tests {
         assert_eq!(names(&["cifar10-cnn", "cifar10-mlp-ce"]).len(), 2 * 9);
         let error = runs(&request(&["mnist-mlp", "mnist-mlp-ce-c1"])).unwrap_err().to_string();
         assert!(error.contains("\"mnist-mlp-ce-c1\"") && error.contains("mnist-mlp-ce-c10"), "{error}");
+    }
+
+    #[test]
+    fn a_request_names_its_command() {
+        let usual = Request::new(Profile::Quick, OutputId::ALL.to_vec());
+        assert_eq!(usual.command(), "cargo xtask reproduce --profile quick");
+        let narrow = Request {
+            featured: Featured::Runs(vec!["mnist-mlp-ce-c3-s1".to_owned()]),
+            settings: vec!["mnist-mlp".to_owned()],
+            checkpoints: Some(vec![1, 5]),
+            n_seeds: Some(2),
+            ..Request::new(Profile::Paper, vec![OutputId::Table1, OutputId::Bounds])
+        };
+        assert_eq!(
+            narrow.command(),
+            "cargo xtask reproduce --profile paper --only table1,bounds --runs mnist-mlp-ce-c3-s1 --settings mnist-mlp \
+             --checkpoints 1,5 --seeds 2"
+        );
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Published<'_> {
         let drawn = draw_all(&self.request.outputs, runs, &self.request.featured, voice)?;
         let rendered = Rendered::of(drawn)?;
         let summary = Summary {
-            schema: 1,
+            schema: 2,
             profile: self.request.profile.to_string(),
             provenance: self.provenance.clone(),
             wall_s: self.wall_s,
@@ -77,6 +77,7 @@ impl Published<'_> {
             tables: rendered.tables,
             claims: claims::judge(runs)?,
         };
+        let at_scale = runs.iter().any(|run| run.spec.is_at_paper_scale());
         let mut files = rendered.figure_files;
         for table in &summary.tables {
             let file = PathBuf::from(&table.file);
@@ -84,7 +85,7 @@ impl Published<'_> {
             let text = csv::text(&file, &table.table.header, &table.table.rows)?;
             files.push((file, text.into_bytes()));
         }
-        let page = report::render(&summary, &rendered.svgs)?;
+        let page = report::render(&summary, &rendered.svgs, at_scale, &self.request.command())?;
         files.push((PathBuf::from(SUMMARY), json::bytes(&summary).context(SUMMARY)?));
         files.push((PathBuf::from(REPORT), page.into_bytes()));
         Ok(files)

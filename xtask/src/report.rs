@@ -1,19 +1,22 @@
 //! `report.html`: one self-contained page, rendered from the summary.
 
+use crate::claims::number;
 use crate::summary::Summary;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Value, context};
 
-/// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order.
+/// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order; `rerun` is the command that makes the
+/// results again.
 ///
 /// # Errors
 /// When the template does not render.
-pub(crate) fn render(summary: &Summary, svgs: &[String]) -> Result<String> {
+pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     environment.add_filter("math", |text: String| Value::from_safe_string(math(&text)));
+    environment.add_filter("found", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), number));
     environment.add_template("report", include_str!("../templates/report.html")).context("report template")?;
     let figures: Vec<_> = summary
         .figures
@@ -27,7 +30,7 @@ pub(crate) fn render(summary: &Summary, svgs: &[String]) -> Result<String> {
         .map(|table| context! { id => table.id, file => table.file, table => table.table })
         .collect();
     let page = environment.get_template("report").context("report template")?;
-    page.render(context! { summary, figures, tables }).context("report template")
+    page.render(context! { summary, figures, tables, at_scale, rerun }).context("report template")
 }
 
 /// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power.

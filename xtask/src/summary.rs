@@ -1,7 +1,7 @@
 //! `summary.json`: the machine-readable result of a reproduction.
 
 use crate::claims::Claim;
-use crate::fits::Exponents;
+use crate::fits::{Exponent, Exponents};
 use crate::outputs::Table;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
@@ -138,6 +138,8 @@ struct GammaSummary {
 struct FitSummary {
     slope: f64,
     se: f64,
+    /// 95 %.
+    interval: Option<[f64; 2]>,
     r2: f64,
     n_used: usize,
     n_dropped: usize,
@@ -154,10 +156,11 @@ struct Timings {
     spectral_samples_s: Option<f64>,
 }
 
-impl From<PowerLawFit> for FitSummary {
-    fn from(fit: PowerLawFit) -> Self {
-        let PowerLawFit { slope, se, r2, n_used, dropped, top, .. } = fit;
-        Self { slope, se, r2, n_used, n_dropped: dropped.total(), top }
+impl From<Exponent> for FitSummary {
+    fn from(exponent: Exponent) -> Self {
+        let interval = exponent.interval();
+        let PowerLawFit { slope, se, r2, n_used, dropped, top, .. } = exponent.fit;
+        Self { slope, se, interval, r2, n_used, n_dropped: dropped.total(), top }
     }
 }
 

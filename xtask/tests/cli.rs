@@ -186,7 +186,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
         assert!(fs::metadata(results.join(file.as_str().unwrap())).unwrap().len() > 1_000);
     }
     let claims = summary["claims"].as_array().unwrap();
-    let verdicts = ["holds", "does not hold", "not tested"];
+    let verdicts = ["holds", "does not hold", "undecided", "not tested"];
     assert!(claims.len() == 8 && claims.iter().all(|claim| verdicts.contains(&claim["verdict"].as_str().unwrap())));
     let page = fs::read_to_string(results.join("report.html")).unwrap();
     assert!(page.contains("data:image/svg+xml;base64,") && !page.contains("{{"));

@@ -32,11 +32,11 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
             spec.model.to_string(),
             loss_name(spec.loss).to_owned(),
             spec.n_classes.to_string(),
-            over_seeds(|fit| fit.emp.slope)?,
-            over_seeds(|fit| fit.awd.slope)?,
-            over_seeds(|fit| fit.m2.slope)?,
-            over_seeds(|fit| fit.c_on_m2.slope)?,
-            over_seeds(|fit| fit.emp.r2)?,
+            over_seeds(|fit| fit.emp.value())?,
+            over_seeds(|fit| fit.awd.value())?,
+            over_seeds(|fit| fit.m2.value())?,
+            over_seeds(|fit| fit.c_on_m2.value())?,
+            over_seeds(|fit| fit.emp.fit.r2)?,
             spec.top.to_string(),
             of_setting.len().to_string(),
         ]);
@@ -56,7 +56,7 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
     for (run, layer) in runs.iter().flat_map(|run| run.trained_layers().map(move |layer| (run, layer))) {
         let Exponents { emp, awd, m2, c_on_m2 } = Exponents::of_layer(&run.spec, layer)?;
         for (pair, fit) in [("C on H", emp), ("C_AWD on H", awd), ("M2 on H", m2), ("C on M2", c_on_m2)] {
-            let PowerLawFit { slope, se, r2, n_used, top, dropped, .. } = fit;
+            let PowerLawFit { slope, se, r2, n_used, top, dropped, .. } = fit.fit;
             rows.push(vec![
                 run.spec.id(),
                 (layer.dense + 1).to_string(),
