@@ -12,6 +12,7 @@ mod awd;
 mod bounds;
 mod cases;
 mod dense;
+mod directional;
 mod moments;
 mod noise;
 mod per_sample;

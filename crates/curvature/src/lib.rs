@@ -25,6 +25,7 @@
 #![allow(non_snake_case)]
 
 mod alignment;
+mod directional;
 mod kronecker_moment;
 mod layer_moments;
 mod layer_samples;
@@ -32,6 +33,7 @@ mod per_sample_hessian;
 mod range_eigen;
 
 pub use alignment::{alignments, per_sample_hessians};
+pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
 pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,
     vech_len,
