@@ -2,10 +2,17 @@
 
 use crate::cases::{ACTIVATIONS, Case, LOSSES};
 use crate::slow;
-use superlinear_curvature::{AbsoluteCurvature, absolute_hessian, directional_contributions, layer_moments};
+use faer::Mat;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use superlinear_curvature::{
+    AbsoluteCurvature, LayerSamples, absolute_hessian, directional_contributions, layer_moments,
+};
 use superlinear_nets::{Activation, Loss};
 use superlinear_noise::gradient_covariance;
 use superlinear_spectra::{diagonal_in_basis, eigh};
+use superlinear_stats::bootstrap::resample_counts;
+use superlinear_stats::{DiagonalBootstrap, FitConfig, loglog, slope_bootstrap};
 
 /// Agreement of a mean of contributions with a diagonal of the dense matrix, of the largest diagonal.
 const AGREEMENT: f64 = 1e-10;
@@ -46,5 +53,51 @@ fn contributions_average_to_the_diagonals_in_the_eigenbasis() {
                 assert!((found - truth).abs() <= AGREEMENT * largest, "{what} of {}", case.name);
             }
         }
+    }
+}
+
+/// A layer that has seen sample `p` as often as `counts` says.
+fn repeated(layer: &LayerSamples, counts: &[f64]) -> LayerSamples {
+    let of: Vec<usize> = (0..counts.len()).flat_map(|p| std::iter::repeat_n(p, counts[p] as usize)).collect();
+    let columns = |A: &Mat<f64>| Mat::from_fn(A.nrows(), of.len(), |i, j| A[(i, of[j])]);
+    LayerSamples {
+        dense: layer.dense,
+        loss: layer.loss,
+        activities: columns(&layer.activities),
+        pre_activations: columns(&layer.pre_activations),
+        deltas: columns(&layer.deltas),
+        losses: of.iter().map(|&p| layer.losses[p]).collect(),
+        labels: of.iter().map(|&p| layer.labels[p]).collect(),
+    }
+}
+
+#[test]
+fn a_resample_is_the_analysis_of_the_samples_drawn() {
+    let case = Case::random(&[6, 5, 4, 3], Activation::Relu, Loss::CrossEntropy, 60, 5_200);
+    let layer = case.layer(1);
+    let V = eigh(layer_moments(&case.net, &layer).H.as_ref()).unwrap().vectors;
+    let (n_draws, k) = (6, V.ncols());
+    let rng = || ChaCha8Rng::seed_from_u64(7);
+    let mut bootstrap = DiagonalBootstrap::new(case.n_samples(), k, n_draws, &mut rng());
+    directional_contributions(&case.net, &layer, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
+        bootstrap.push(panels.gradient, panels.curvature, panels.squared_curvature).unwrap();
+    });
+    let found = bootstrap.finish();
+    let config = FitConfig::top(8);
+    let slopes = slope_bootstrap(found.h.as_ref(), found.covariance.as_ref(), &config).unwrap();
+    let counts = resample_counts(case.n_samples(), n_draws, &mut rng());
+    for b in 0..=n_draws {
+        let drawn = if b == 0 { layer.clone() } else { repeated(&layer, counts.col_as_slice(b - 1)) };
+        let moments = layer_moments(&case.net, &drawn);
+        let Sigma = gradient_covariance(moments.gradient_second_moment, &drawn);
+        let [sigma, h, m2] = [&Sigma, &moments.H, &moments.M2].map(|A| diagonal_in_basis(A.as_ref(), V.as_ref()));
+        for (what, found, truth) in [("Σ", &found.covariance, &sigma), ("H", &found.h, &h), ("M₂", &found.m2, &m2)] {
+            let largest = truth.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+            for (i, truth) in truth.iter().enumerate() {
+                assert!((found[(i, b)] - truth).abs() <= 1e-13 * largest, "{what}_{i} of resample {b}");
+            }
+        }
+        let slope = if b == 0 { slopes.fit.slope } else { slopes.slopes.values()[b - 1] };
+        assert!((slope - loglog::fit_with(&h, &sigma, &config).unwrap().slope).abs() < 1e-9);
     }
 }

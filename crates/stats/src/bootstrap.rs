@@ -13,11 +13,82 @@ pub fn resample_counts(n: usize, n_draws: usize, rng: &mut impl Rng) -> Mat<f64>
     let mut counts = Mat::zeros(n, n_draws);
     for draw in 0..n_draws {
         let column = counts.col_as_slice_mut(draw);
-        for _ in 0..n {
-            column[rng.random_range(0..n)] += 1.0;
-        }
+        draw_with_replacement(n, rng, |p| column[p] += 1.0);
     }
     counts
+}
+
+/// `n` draws from `0..n`.
+pub(crate) fn draw_with_replacement(n: usize, rng: &mut impl Rng, mut drawn: impl FnMut(usize)) {
+    for _ in 0..n {
+        drawn(rng.random_range(0..n));
+    }
+}
+
+/// An estimate and what resampling made of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draws {
+    estimate: f64,
+    values: Vec<f64>,
+}
+
+impl Draws {
+    /// From the estimate of the data and those of their resamples.
+    ///
+    /// # Errors
+    /// [`SummaryError`] for no resamples or a number that is not finite; that of the estimate has the index of the first
+    /// after the resamples.
+    pub fn new(estimate: f64, values: Vec<f64>) -> Result<Self, SummaryError> {
+        crate::summary::mean_sd(&values)?;
+        if !estimate.is_finite() {
+            return Err(SummaryError::NonFinite { index: values.len(), value: estimate });
+        }
+        Ok(Self { estimate, values })
+    }
+
+    /// The estimate of the data themselves.
+    pub fn estimate(&self) -> f64 {
+        self.estimate
+    }
+
+    /// Of the resamples, in the order of drawing.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Standard error: the standard deviation of the resamples; 0 for a single one.
+    pub fn se(&self) -> f64 {
+        self.summary().sd.unwrap_or(0.0)
+    }
+
+    /// Mean of the resamples less the estimate.
+    pub fn bias(&self) -> f64 {
+        self.summary().mean - self.estimate
+    }
+
+    /// The percentile interval: quantiles of the resamples. It respects transformations and doubles a bias.
+    ///
+    /// # Panics
+    /// When `level` lies outside `(0, 1)`.
+    #[track_caller]
+    pub fn percentile(&self, level: f64) -> Interval {
+        percentile_interval(&self.values, level).expect("checked when made")
+    }
+
+    /// The basic interval, `2·estimate` less the quantiles of the other side: it takes off the bias that resampling shows, to
+    /// first order, and is the better one for a slope of logarithms of noisy means.
+    ///
+    /// # Panics
+    /// When `level` lies outside `(0, 1)`.
+    #[track_caller]
+    pub fn basic(&self, level: f64) -> Interval {
+        let Interval { low, high } = self.percentile(level);
+        Interval { low: 2.0 * self.estimate - high, high: 2.0 * self.estimate - low }
+    }
+
+    fn summary(&self) -> crate::summary::MeanSd {
+        crate::summary::mean_sd(&self.values).expect("checked when made")
+    }
 }
 
 /// A two-sided interval.
@@ -78,5 +149,16 @@ mod tests {
         assert!((interval.low - 5.0).abs() < 1e-12 && (interval.high - 95.0).abs() < 1e-12);
         assert!(interval.contains(50.0) && !interval.contains(96.0));
         assert!(percentile_interval(&[], 0.9).is_err());
+    }
+
+    #[test]
+    fn a_bias_shifts_the_percentile_interval_and_is_taken_off_the_basic_one() {
+        let draws = Draws::new(40.0, (0..=100).map(f64::from).collect()).unwrap();
+        assert!((draws.bias() - 10.0).abs() < 1e-12 && draws.estimate() == 40.0);
+        assert!((draws.se() - (10_201.0f64 - 1.0).sqrt() / 12f64.sqrt() * (101.0f64 / 100.0).sqrt()).abs() < 1e-9);
+        let (percentile, basic) = (draws.percentile(0.9), draws.basic(0.9));
+        assert!((percentile.low - 5.0).abs() < 1e-12 && (percentile.high - 95.0).abs() < 1e-12);
+        assert!((basic.low + 15.0).abs() < 1e-12 && (basic.high - 75.0).abs() < 1e-12);
+        assert!(Draws::new(1.0, vec![]).is_err() && Draws::new(f64::NAN, vec![1.0]).is_err());
     }
 }

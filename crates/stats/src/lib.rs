@@ -31,18 +31,25 @@
 pub mod alignment;
 pub mod bootstrap;
 pub mod bounds;
+mod diagonal_bootstrap;
 pub mod ensembles;
 pub mod histogram;
 pub mod loglog;
 pub mod ols;
 pub mod rank;
+mod slope_bootstrap;
 mod spectral_ensemble;
 pub mod spectrum_edit;
 mod student;
 pub mod summary;
 
+pub use bootstrap::{Draws, Interval};
+pub use diagonal_bootstrap::{ContributionError, DiagonalBootstrap, ResampledDiagonals};
 pub use loglog::{Dropped, FitConfig, PowerLawFit};
 pub use ols::{FitError, LineFit, Robust};
+pub use slope_bootstrap::{
+    OverSeeds, SlopeBootstrap, SlopeBootstrapError, over_seeds, over_seeds_and_samples, slope_bootstrap,
+};
 pub use spectral_ensemble::{Diagonals, SpectralEnsemble, SpectralEnsembleError};
 
 #[cfg(doctest)]

@@ -73,6 +73,19 @@ impl Dropped {
     }
 }
 
+impl std::ops::Add for Dropped {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            non_finite: self.non_finite + other.non_finite,
+            non_positive_x: self.non_positive_x + other.non_positive_x,
+            below_noise_floor: self.below_noise_floor + other.below_noise_floor,
+            non_positive_y: self.non_positive_y + other.non_positive_y,
+        }
+    }
+}
+
 /// The entries that a fit uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {

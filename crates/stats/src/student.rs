@@ -22,6 +22,20 @@ pub(crate) fn two_sided(degrees: usize, r: f64) -> f64 {
     }
 }
 
+/// `t > 0` with `P(|T| ≥ t) = p`, `0 < p < 1`: 12.7 for one degree and `p = 0.05`, 1.96 for many.
+pub(crate) fn two_sided_quantile(degrees: usize, p: f64) -> f64 {
+    // The tail falls from 1 to 0 as r goes from 0 to 1. In u = 1 − r, halved where the tail is far out, neither end loses
+    // digits.
+    let tail = |u: f64| two_sided(degrees, 1.0 - u);
+    let (mut low, mut high) = (0.0_f64, 1.0_f64);
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if tail(middle) < p { low = middle } else { high = middle }
+    }
+    let u = 0.5 * (low + high);
+    (1.0 - u) * (degrees as f64 / (u * (2.0 - u))).sqrt()
+}
+
 /// `ln B(degrees/2, 1/2)`, from `B(1/2, 1/2) = π` or `B(1, 1/2) = 2` upward by `B(a+1, 1/2) = B(a, 1/2)·a/(a + 1/2)`.
 fn ln_beta_half(degrees: usize) -> f64 {
     let (first, start): (f64, usize) = if degrees % 2 == 1 { (std::f64::consts::PI, 1) } else { (2.0, 2) };
@@ -78,6 +92,21 @@ mod tests {
         for (r, n, expected) in cases {
             let found = two_sided(n - 2, r);
             assert!((found / expected - 1.0).abs() < 1e-10, "r {r}, n {n}: found {found}, expected {expected}");
+        }
+    }
+
+    /// Golden values: scipy 1.17.1, `t.ppf(1 - p/2, df)`.
+    #[test]
+    fn quantiles_agree_with_scipy() {
+        let cases = [
+            (1, 0.05, 12.706_204_736_174_694),
+            (3, 0.05, 3.182_446_305_283_707_8),
+            (10, 0.01, 3.169_272_672_616_95),
+            (998, 0.05, 1.962_343_846_216_334_3),
+        ];
+        for (degrees, p, expected) in cases {
+            let found = two_sided_quantile(degrees, p);
+            assert!((found / expected - 1.0).abs() < 1e-10, "{degrees} degrees, p {p}: found {found}");
         }
     }
 
