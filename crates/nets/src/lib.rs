@@ -32,6 +32,7 @@ mod network;
 mod passes;
 mod samples;
 mod scalar;
+mod selection;
 mod shape;
 mod tail;
 
@@ -42,6 +43,7 @@ pub use network::{Network, ParameterError};
 pub use passes::{BatchLoss, TangentWorkspace, Workspace};
 pub use samples::{DenseSamples, Samples};
 pub use scalar::Scalar;
+pub use selection::{Parameter, Part, Selection, SelectionError};
 pub use shape::{ImageShape, Shape};
 pub use tail::{PreActivation, Tail};
 
