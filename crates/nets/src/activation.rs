@@ -77,6 +77,20 @@ impl Activation {
             }
         }
     }
+
+    /// `σ''(z)` written in terms of the output `σ(z)`.
+    #[inline]
+    pub fn second_derivative_from_output<T: Scalar>(self, output: T) -> T {
+        match self {
+            Self::Relu | Self::Identity => T::ZERO,
+            Self::Tanh => -(T::ONE + T::ONE) * output * (T::ONE - output * output),
+        }
+    }
+
+    /// Whether `σ''` is other than 0 anywhere but at kinks.
+    pub fn is_curved(self) -> bool {
+        self == Self::Tanh
+    }
 }
 
 impl fmt::Display for Activation {
@@ -104,6 +118,8 @@ mod tests {
                 assert!((second - activation.second_derivative(z)).abs() < 1e-7, "{activation} at {z}");
                 let from_output = activation.derivative_from_output(activation.value(z));
                 assert!((from_output - activation.derivative(z)).abs() < 1e-15);
+                let from_output = activation.second_derivative_from_output(activation.value(z));
+                assert!((from_output - activation.second_derivative(z)).abs() < 1e-15);
             }
         }
     }

@@ -6,10 +6,13 @@
 //! Parts and the order of sums depend on the batch alone, never on the number of threads.
 
 mod block;
+mod block_passes;
 mod conv;
 mod dense;
+mod directions;
 mod pool;
 mod tangent;
+mod walk;
 
 use crate::{Loss, Network, Scalar, Shape};
 use block::{Block, Weights, arrange, kernels_of};
@@ -18,6 +21,8 @@ use dense::sum_in_order;
 use faer::{Accum, MatRef};
 use rayon::prelude::*;
 
+pub use block_passes::{AtLogits, BlockPasses};
+pub use directions::{Directions, Sums};
 pub use tangent::TangentWorkspace;
 
 /// Parts of a batch with images.
@@ -316,5 +321,7 @@ fn largest<T: Scalar>(logits: &[T]) -> usize {
     best
 }
 
+#[cfg(test)]
+mod block_tests;
 #[cfg(test)]
 mod tests;
