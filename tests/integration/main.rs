@@ -15,11 +15,13 @@ mod dense;
 mod directional;
 mod moments;
 mod noise;
+mod operators;
 mod per_sample;
 mod reference;
 mod spectra;
 mod threads;
 mod training;
+mod whole_network;
 
 /// Whether the slow variants are asked for.
 pub(crate) fn slow() -> bool {

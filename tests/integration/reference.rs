@@ -110,7 +110,7 @@ fn affine<T: Number>(shape: &Weight, entries: &[T], a: &[T]) -> Vec<T> {
     (0..shape.d_out).map(|o| sum(row(o).iter().zip(a).map(|(&w, &a)| w * a))).collect()
 }
 
-fn activate<T: Number>(activation: Activation, z: T) -> T {
+pub(crate) fn activate<T: Number>(activation: Activation, z: T) -> T {
     match activation {
         Activation::Relu if z.real() > 0.0 => z,
         Activation::Relu => T::constant(0.0),
@@ -125,7 +125,7 @@ pub(crate) fn softmax<T: Number>(f: &[T]) -> Vec<T> {
     f.iter().map(|f| f.exp() / total).collect()
 }
 
-fn loss<T: Number>(loss: Loss, f: &[T], label: u8) -> T {
+pub(crate) fn loss<T: Number>(loss: Loss, f: &[T], label: u8) -> T {
     let y = |c: usize| T::constant(if c == usize::from(label) { 1.0 } else { 0.0 });
     let mean_square = |x: &[T]| {
         let total = sum(x.iter().enumerate().map(|(c, &x)| (x - y(c)) * (x - y(c))));
@@ -192,11 +192,11 @@ impl Number for f64 {
 
 /// A value, its derivatives in two directions and its mixed second derivative.
 #[derive(Clone, Copy, Debug)]
-struct HyperDual {
-    value: f64,
-    first: f64,
-    second: f64,
-    mixed: f64,
+pub(crate) struct HyperDual {
+    pub(crate) value: f64,
+    pub(crate) first: f64,
+    pub(crate) second: f64,
+    pub(crate) mixed: f64,
 }
 
 impl HyperDual {

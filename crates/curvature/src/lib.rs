@@ -29,6 +29,7 @@ mod directional;
 mod kronecker_moment;
 mod layer_moments;
 mod layer_samples;
+mod operators;
 mod per_sample_hessian;
 mod range_eigen;
 
@@ -42,8 +43,10 @@ pub use layer_moments::{
     LayerMoments, SampleCurvature, absolute_hessian, gauss_newton, largest_curvature, layer_moments, layer_moments_with,
 };
 pub use layer_samples::{LayerSamples, LayerSamplesError};
+pub use operators::{CurvatureOperator, MeanLoss, OperatorError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
 pub use range_eigen::range_eigen;
+pub use superlinear_nets::{Parameter, Part, Selection, SelectionError};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -130,6 +130,11 @@ impl<T: Scalar> Sums<T> {
         Self { n: n_vectors, layers }
     }
 
+    /// `K`.
+    pub fn n_vectors(&self) -> usize {
+        self.n
+    }
+
     /// Sets all sums to zero.
     pub fn clear(&mut self) {
         for layer in &mut self.layers {
