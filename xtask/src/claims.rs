@@ -109,7 +109,7 @@ const TESTS: [Test; 8] = [
     (
         "awd-predicts",
         "the exponent of the activity–weight duality's second moment predicts the measured one",
-        "γ_AWD − γ_emp, both over the same directions; the interval from both robust standard errors as if independent",
+        "γ_AWD − γ_emp, both over the same directions; the interval from the robust standard error of each as if independent",
         awd_predicts,
     ),
     (

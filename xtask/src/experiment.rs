@@ -3,6 +3,7 @@
 use crate::interrupt::{self, Interrupted};
 use crate::plan::RunSpec;
 use crate::record::{AwdRecord, Checkpoint, Epoch, LayerRecord, Term, TrainingRecord};
+use crate::resample;
 use crate::spectral;
 use anyhow::{Context, Result, bail};
 use faer::Mat;
@@ -29,6 +30,7 @@ enum Stream {
     Batches = 3,
     Partners = 4,
     Spectra = 5,
+    Resamples = 6,
 }
 
 fn generator(spec: &RunSpec, stream: Stream) -> ChaCha8Rng {
@@ -193,9 +195,19 @@ pub(crate) fn analyse(
         n_duplicates: partners.n_duplicates,
         n_zero_activities: partners.n_zero_activities,
     };
+    let above_noise = eigen.values.partition_point(|&lambda| lambda > eigen.noise_floor);
+    let start = Instant::now();
+    let slopes = if is_final {
+        let V_window = eigen.vectors.as_ref().subcols(0, above_noise.min(spec.top));
+        let found =
+            resample::slopes(&net, &samples, V_window, spec.n_resamples, &mut generator(spec, Stream::Resamples));
+        Some(found.with_context(|| context("resamples"))?)
+    } else {
+        None
+    };
+    let slopes_s = start.elapsed().as_secs_f64();
     let spectral = match &spec.spectral {
         Some(settings) if is_final && dense == spec.target_dense() => {
-            let above_noise = eigen.values.partition_point(|&lambda| lambda > eigen.noise_floor);
             let input = spectral::SpectralInput {
                 samples: &samples,
                 net: &net,
@@ -227,8 +239,10 @@ pub(crate) fn analyse(
         awd,
         c_in_h,
         m2_in_h,
+        slopes,
         spectral,
         moments_s,
         eigh_s,
+        slopes_s,
     })
 }

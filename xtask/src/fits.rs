@@ -1,7 +1,7 @@
 //! The power laws between diagonals in the eigenbasis of `H`: which pairs, over which directions.
 
 use crate::plan::RunSpec;
-use crate::record::{LayerRecord, RunRecord};
+use crate::record::{LayerRecord, RunRecord, SlopeRecord, SlopesRecord};
 use anyhow::{Context, Result};
 use superlinear_stats::{FitConfig, PowerLawFit, loglog, rank};
 
@@ -101,8 +101,10 @@ pub(crate) const NORMAL_95: f64 = 1.959_963_984_540_054;
 
 /// An exponent with its uncertainty.
 pub(crate) struct Exponent {
-    /// The fit over the top directions.
+    /// The fit over the top directions, with its robust standard error.
     pub(crate) fit: PowerLawFit,
+    /// The sampling error, where the layer has been resampled.
+    pub(crate) sampling: Option<SlopeRecord>,
 }
 
 impl Exponent {
@@ -111,8 +113,11 @@ impl Exponent {
         self.fit.slope
     }
 
-    /// Its 95 % interval from the robust standard error.
+    /// Its 95 % interval: over samples where the layer has been resampled, else from the robust standard error.
     pub(crate) fn interval(&self) -> Option<[f64; 2]> {
+        if let Some(sampling) = self.sampling {
+            return Some(sampling.interval);
+        }
         let half = NORMAL_95 * self.fit.se;
         Some([self.fit.slope - half, self.fit.slope + half])
     }
@@ -144,12 +149,14 @@ impl Exponents {
     /// # Errors
     /// When fewer than three directions can be used.
     pub(crate) fn of_layer(spec: &RunSpec, layer: &LayerRecord) -> Result<Self> {
-        let fit = |y, x| -> Result<Exponent> { Ok(Exponent { fit: fit(spec, layer, y, x)? }) };
+        let fit = |y, x, of: fn(&SlopesRecord) -> SlopeRecord| -> Result<Exponent> {
+            Ok(Exponent { fit: fit(spec, layer, y, x)?, sampling: layer.slopes.as_ref().map(of) })
+        };
         Ok(Self {
-            emp: fit(Diagonal::C, Diagonal::H)?,
-            awd: fit(Diagonal::Awd, Diagonal::H)?,
-            m2: fit(Diagonal::M2, Diagonal::H)?,
-            c_on_m2: fit(Diagonal::C, Diagonal::M2)?,
+            emp: fit(Diagonal::C, Diagonal::H, |slopes| slopes.emp)?,
+            awd: Exponent { fit: self::fit(spec, layer, Diagonal::Awd, Diagonal::H)?, sampling: None },
+            m2: fit(Diagonal::M2, Diagonal::H, |slopes| slopes.m2)?,
+            c_on_m2: fit(Diagonal::C, Diagonal::M2, |slopes| slopes.c_on_m2)?,
         })
     }
 }

@@ -23,6 +23,7 @@ mod publish;
 mod record;
 mod report;
 mod reproduce;
+mod resample;
 mod schedule;
 mod shard;
 mod spectral;

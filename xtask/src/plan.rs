@@ -88,6 +88,8 @@ pub(crate) struct RunSpec {
     pub(crate) top: usize,
     /// Epochs after which the layer is analysed, besides the last.
     pub(crate) checkpoints: Vec<usize>,
+    /// Resamples of the bootstrap over samples that gives exponents their intervals.
+    pub(crate) n_resamples: usize,
     /// How the trained layer's spectra are looked at; not at all if `None`.
     pub(crate) spectral: Option<SpectralSpec>,
     /// Seeds the draw of the images, the initial weights and the order of batches, by separate streams.
@@ -239,9 +241,14 @@ pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
         Profile::Quick => 9,
         Profile::Paper => 99,
     };
+    let n_resamples = match request.profile {
+        Profile::Smoke => 200,
+        Profile::Quick | Profile::Paper => 1_000,
+    };
     let needed =
         all.into_iter().filter(|run| request.outputs.iter().any(|output| output.needs(run, &request.featured)));
     let with_checkpoints = needed.map(|mut run| {
+        run.n_resamples = n_resamples;
         if request.outputs.iter().any(|output| output.follows(&run, &request.featured)) {
             run.checkpoints = checkpoints.to_vec();
         }
@@ -315,8 +322,29 @@ impl Row {
             epochs: self.epochs,
             top: self.top[classes],
             checkpoints: Vec::new(),
+            n_resamples: 1_000,
             spectral: None,
             seed,
+        }
+    }
+}
+
+impl Row {
+    /// One look at a network beside the main ones, on what is embedded and in minutes.
+    fn embedded_run(&self, seed: u64) -> RunSpec {
+        let available = superlinear_datasets::embedded::subset(self.dataset).map_or(0, |subset| subset.train_per_class);
+        match self.model {
+            // With the paper's batches a convolutional network makes too few steps on so few images to converge.
+            Model::Cnn => RunSpec {
+                n_per_class: available.min(200),
+                batch: 20,
+                epochs: 100,
+                ..self.run(0, Source::Embedded, seed)
+            },
+            Model::Mlp | Model::DeepMlp => {
+                let run = self.run(2, Source::Embedded, seed);
+                RunSpec { n_per_class: run.n_per_class.min(available), ..run }
+            }
         }
     }
 }
@@ -344,19 +372,7 @@ fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
                     epochs: 200,
                     ..row.run(k, Source::Embedded, seed)
                 })),
-                // One look at the deep network and at the MLP on CIFAR-10, on what is embedded. The CNN does not converge on so few
-                // images in minutes.
-                Profile::Quick
-                    if seed == 0
-                        && row.loss == Loss::CrossEntropy
-                        && row.model != Model::Cnn
-                        && (row.dataset == DatasetName::Cifar10 || row.model == Model::DeepMlp) =>
-                {
-                    let run = row.run(2, Source::Embedded, seed);
-                    let embedded = superlinear_datasets::embedded::subset(run.dataset);
-                    let n_per_class = embedded.map_or(0, |subset| subset.train_per_class).min(run.n_per_class);
-                    runs.push(RunSpec { n_per_class, ..run });
-                }
+                Profile::Quick if seed == 0 && row.loss == Loss::CrossEntropy => runs.push(row.embedded_run(seed)),
                 Profile::Quick | Profile::Smoke => {}
             }
         }
@@ -405,7 +421,7 @@ mod tests {
         ids.dedup();
         assert_eq!((ids.len(), all.len()), (4 * 25, 4 * 25));
         let few = runs(&request(Profile::Quick, &[OutputId::PowerLaw], &Featured::Usual)).unwrap();
-        assert_eq!(few.len(), 4, "one network a loss, the deep one and one of CIFAR-10: {few:?}");
+        assert_eq!(few.len(), 5, "one network a loss, the deep one and two of CIFAR-10: {few:?}");
     }
 
     #[test]

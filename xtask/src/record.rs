@@ -107,12 +107,43 @@ pub(crate) struct LayerRecord {
     pub(crate) c_in_h: PairRecord,
     /// `M₂` in the eigenbasis of `H`.
     pub(crate) m2_in_h: PairRecord,
+    /// Sampling errors of the trained network's exponents.
+    pub(crate) slopes: Option<SlopesRecord>,
     /// Spectra of a featured run's trained layer.
     pub(crate) spectral: Option<SpectralRecord>,
     /// Seconds for `H`, `M₂`, `Σ` and the duality's moments.
     pub(crate) moments_s: f64,
     /// Seconds for the eigendecomposition with its check.
     pub(crate) eigh_s: f64,
+    /// Seconds for the sampling errors.
+    pub(crate) slopes_s: f64,
+}
+
+/// Sampling errors of exponents over the top directions that are above the noise, by a bootstrap over samples in the fixed
+/// eigenbasis of `H`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SlopesRecord {
+    /// Resamples.
+    pub(crate) n_draws: usize,
+    /// `C` on `H`.
+    pub(crate) emp: SlopeRecord,
+    /// `M₂` on `H`.
+    pub(crate) m2: SlopeRecord,
+    /// `C` on `M₂`.
+    pub(crate) c_on_m2: SlopeRecord,
+}
+
+/// The sampling error of one slope.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SlopeRecord {
+    /// Standard error.
+    pub(crate) se: f64,
+    /// Mean of the resamples less the slope.
+    pub(crate) bias: f64,
+    /// Basic 95 % interval.
+    pub(crate) interval: [f64; 2],
+    /// Resamples without a slope.
+    pub(crate) n_failed: usize,
 }
 
 /// The activity–weight duality at one layer, over its top `𝒩` directions.
@@ -155,5 +186,5 @@ pub(crate) struct Term {
 
 impl Record for RunRecord {
     const KIND: &'static str = "run";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 }

@@ -138,8 +138,10 @@ struct GammaSummary {
 struct FitSummary {
     slope: f64,
     se: f64,
-    /// 95 %.
+    /// 95 %: over samples where there is `sampling_se`, else from `se`.
     interval: Option<[f64; 2]>,
+    /// Standard error of the bootstrap over samples.
+    sampling_se: Option<f64>,
     r2: f64,
     n_used: usize,
     n_dropped: usize,
@@ -150,6 +152,8 @@ struct FitSummary {
 struct Timings {
     moments_s: f64,
     eigh_s: f64,
+    /// The bootstrap over samples.
+    slopes_s: f64,
     /// Pairs of matrices and the Haar null, where spectra were looked at.
     spectral_pairs_s: Option<f64>,
     /// Single samples' spectra likewise.
@@ -159,8 +163,9 @@ struct Timings {
 impl From<Exponent> for FitSummary {
     fn from(exponent: Exponent) -> Self {
         let interval = exponent.interval();
+        let sampling_se = exponent.sampling.map(|sampling| sampling.se);
         let PowerLawFit { slope, se, r2, n_used, dropped, top, .. } = exponent.fit;
-        Self { slope, se, interval, r2, n_used, n_dropped: dropped.total(), top }
+        Self { slope, se, interval, sampling_se, r2, n_used, n_dropped: dropped.total(), top }
     }
 }
 
@@ -216,6 +221,7 @@ impl RunSummary {
             timings: Timings {
                 moments_s: layer.moments_s,
                 eigh_s: layer.eigh_s,
+                slopes_s: layer.slopes_s,
                 spectral_pairs_s: layer.spectral.as_ref().map(|spectral| spectral.pairs_s),
                 spectral_samples_s: layer.spectral.as_ref().map(|spectral| spectral.samples_s),
             },

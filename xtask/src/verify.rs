@@ -114,7 +114,7 @@ fn recompute(runs: &[RunRecord], threads: usize, data_dir: Option<&Path>, voice:
 /// A record without what depends on the clock.
 fn timeless(layer: &LayerRecord) -> LayerRecord {
     let mut layer = layer.clone();
-    (layer.moments_s, layer.eigh_s) = (0.0, 0.0);
+    (layer.moments_s, layer.eigh_s, layer.slopes_s) = (0.0, 0.0, 0.0);
     if let Some(spectral) = &mut layer.spectral {
         (spectral.pairs_s, spectral.samples_s) = (0.0, 0.0);
     }

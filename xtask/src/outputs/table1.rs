@@ -56,6 +56,13 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
     for (run, layer) in runs.iter().flat_map(|run| run.trained_layers().map(move |layer| (run, layer))) {
         let Exponents { emp, awd, m2, c_on_m2 } = Exponents::of_layer(&run.spec, layer)?;
         for (pair, fit) in [("C on H", emp), ("C_AWD on H", awd), ("M2 on H", m2), ("C on M2", c_on_m2)] {
+            let sampling = fit.sampling.map_or_else(
+                || [String::new(), String::new()],
+                |sampling| {
+                    let [low, high] = sampling.interval;
+                    [format!("{:.6}", sampling.se), format!("{low:.6} to {high:.6}")]
+                },
+            );
             let PowerLawFit { slope, se, r2, n_used, top, dropped, .. } = fit.fit;
             rows.push(vec![
                 run.spec.id(),
@@ -63,6 +70,8 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
                 pair.to_owned(),
                 format!("{slope:.6}"),
                 format!("{se:.6}"),
+                sampling[0].clone(),
+                sampling[1].clone(),
                 format!("{r2:.6}"),
                 top.to_string(),
                 n_used.to_string(),
@@ -76,7 +85,7 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
     Ok(Table {
         name: "fits".to_owned(),
         caption:
-            "Every fit of every analysed layer (counted from 1): slope, heteroscedasticity-robust standard error (HC3), R², directions looked at and used, \
+            "Every fit of every analysed layer (counted from 1): slope, heteroscedasticity-robust standard error over directions (HC3), standard error and 95 % interval of a bootstrap over samples in the fixed eigenbasis, R², directions looked at and used, \
                   and directions dropped by cause."
                 .to_owned(),
         header: vec![
@@ -85,6 +94,8 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
             "pair",
             "slope",
             "se",
+            "sampling se",
+            "95 % interval",
             "r2",
             "top",
             "used",
