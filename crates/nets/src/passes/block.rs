@@ -1,6 +1,6 @@
 //! Forward and reverse passes of all layers over a few samples, on one thread but for large dense products.
 
-use super::conv::{self, Kernels};
+use super::conv::{self, Kernels, Scratch};
 use super::{dense, pool};
 use crate::{Architecture, ImageShape, Layer, Network, Scalar, Shape};
 use faer::{Accum, MatMut, MatRef};
@@ -30,8 +30,8 @@ impl<'a, T: Scalar> Weights<'a, T> {
 /// The kernels of every layer, empty for all but convolutions.
 pub(super) fn kernels_of<T: Scalar>(architecture: &Architecture) -> Vec<Kernels<T>> {
     let of = |layer: &Layer| match *layer {
-        Layer::Conv3x3 { input, c_out } => Kernels::new(input.channels, c_out),
-        _ => Kernels::new(0, 0),
+        Layer::Conv3x3 { input, c_out } => Kernels::new(input, c_out),
+        _ => Kernels::none(),
     };
     architecture.layers().iter().map(of).collect()
 }
@@ -58,7 +58,7 @@ pub(super) struct Block<T> {
     pub(super) outputs: Vec<Vec<T>>,
     /// Two alternating buffers for the gradient in a layer's output.
     pub(super) gradients: [Vec<T>; 2],
-    pub(super) patches: Vec<T>,
+    pub(super) scratch: Scratch<T>,
 }
 
 impl<T: Scalar> Block<T> {
@@ -69,16 +69,16 @@ impl<T: Scalar> Block<T> {
             Shape::Image(shape) => shape.dim() * capacity,
             Shape::Vector(_) => 0,
         };
-        let patches = architecture.layers().iter().map(|layer| match *layer {
-            Layer::Conv3x3 { input, c_out } => conv::patches_len(input.with_channels(input.channels.max(c_out))),
-            _ => 0,
+        let convolutions = architecture.layers().iter().filter_map(|layer| match *layer {
+            Layer::Conv3x3 { input, c_out } => Some((input, c_out)),
+            _ => None,
         });
         Self {
             capacity,
             image: vec![T::ZERO; image],
             outputs: dims.map(|dim| vec![T::ZERO; dim * capacity]).collect(),
             gradients: [vec![T::ZERO; widest * capacity], vec![T::ZERO; widest * capacity]],
-            patches: vec![T::ZERO; patches.max().unwrap_or(0) * capacity],
+            scratch: Scratch::new(convolutions, capacity),
         }
     }
 
@@ -119,8 +119,8 @@ impl<T: Scalar> Block<T> {
                 }
                 Layer::Conv3x3 { input: shape, .. } => {
                     conv::fill_with_bias(weights.bias(position), here);
-                    let seen = conv::patches(&input[..shape.dim() * batch], shape, &mut self.patches);
-                    weights.kernels[position].forward(seen, shape, here, Accum::Add);
+                    let input = &input[..shape.dim() * batch];
+                    weights.kernels[position].forward(input, here, Accum::Add, &mut self.scratch);
                 }
                 Layer::MaxPool2x2 => pool::max_pool(&input[..shape.dim() * batch], image_shape(shape), here),
                 Layer::GlobalAveragePool => {
@@ -132,7 +132,7 @@ impl<T: Scalar> Block<T> {
     }
 
     /// Reverse pass from the logit gradients in `gradients[0]`: the parameter gradient, with convolutions' weights in the
-    /// order of [`conv::add_weight_gradient`], replaces or is added to `gradient`.
+    /// order of [`Kernels::add_weight_gradient`], replaces or is added to `gradient`.
     ///
     /// [`Accum::Replace`] is for networks without convolutions.
     pub(super) fn reverse(&mut self, weights: Weights<'_, T>, inputs: MatRef<'_, T>, gradient: &mut [T], accum: Accum) {
@@ -169,17 +169,17 @@ impl<T: Scalar> Block<T> {
                     }
                     continue;
                 }
-                Layer::Conv3x3 { input: shape, c_out } => {
+                Layer::Conv3x3 { input: shape, .. } => {
                     let delta = &current[..dim * batch];
                     conv::add_bias_gradient(delta, &mut gradient[bias_gradient]);
-                    let seen = conv::patches(&input[..shape.dim() * batch], shape, &mut self.patches);
-                    conv::add_weight_gradient(seen, shape, delta, &mut gradient[weight_gradient]);
+                    let input = &input[..shape.dim() * batch];
+                    let kernels = &weights.kernels[position];
+                    kernels.add_weight_gradient(input, delta, &mut gradient[weight_gradient], &mut self.scratch);
                     if position == 0 {
                         continue;
                     }
-                    let seen = conv::patches(delta, shape.with_channels(c_out), &mut self.patches);
                     let below = &mut next[..shape.dim() * batch];
-                    weights.kernels[position].backward(seen, shape, below, Accum::Replace);
+                    kernels.backward(delta, below, Accum::Replace, &mut self.scratch);
                 }
                 Layer::MaxPool2x2 => {
                     let (input, pooled) = (&input[..shape.dim() * batch], &self.outputs[position][..dim * batch]);

@@ -7,31 +7,59 @@
 //! and the gradient in its input is the convolution of the output's gradient with turned kernels. This moves a third of what
 //! the `9C × HBW` patches of the textbook would, and products of several images share what they pack of the kernels.
 
+use super::winograd;
 use crate::{ImageShape, Scalar};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
-/// A convolution's kernels in the orders that its products read.
+/// How a convolution is done, which depends on its shapes alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// As products over patches, as here.
+    Patches,
+    /// As [`winograd`] does it.
+    Tiles,
+}
+
+impl Method {
+    fn of(input: ImageShape, c_out: usize) -> Self {
+        if winograd::pays(input, c_out) { Self::Tiles } else { Self::Patches }
+    }
+}
+
+/// A convolution, with its kernels in the orders that its products read.
 #[derive(Clone, Debug)]
 pub(super) struct Kernels<T> {
-    /// `c_in · c_out`, 0 for a layer that is no convolution.
-    c_in: usize,
+    method: Method,
+    input: ImageShape,
+    /// 0 for a layer that is no convolution.
     c_out: usize,
     /// Entry `W[o,c,i,j]` at `[i][j][c][o]`: for each `i` a column-major `c_out × 3 c_in` matrix.
     forward: Vec<T>,
-    /// Entry `W[o,c,i,j]` at `[2−i][2−j][o][c]`: for each `i` a column-major `c_in × 3 c_out` matrix.
+    /// For patches, entry `W[o,c,i,j]` at `[2−i][2−j][o][c]`: for each `i` a column-major `c_in × 3 c_out` matrix; for tiles
+    /// the kernels transformed.
     turned: Vec<T>,
 }
 
 impl<T: Scalar> Kernels<T> {
-    pub(super) fn new(c_in: usize, c_out: usize) -> Self {
-        let n = 9 * c_in * c_out;
-        Self { c_in, c_out, forward: vec![T::ZERO; n], turned: vec![T::ZERO; n] }
+    pub(super) fn new(input: ImageShape, c_out: usize) -> Self {
+        let (method, n) = (Method::of(input, c_out), 9 * input.channels * c_out);
+        let turned = match method {
+            Method::Patches => n,
+            Method::Tiles => winograd::kernels_len(input.channels, c_out),
+        };
+        Self { method, input, c_out, forward: vec![T::ZERO; n], turned: vec![T::ZERO; turned] }
+    }
+
+    /// For a layer that is no convolution.
+    pub(super) fn none() -> Self {
+        let input = ImageShape { channels: 0, height: 0, width: 0 };
+        Self { method: Method::Patches, input, c_out: 0, forward: Vec::new(), turned: Vec::new() }
     }
 
     /// Takes over a weight `c_out × c_in × 3 × 3`.
     pub(super) fn arrange(&mut self, weight: &[T]) {
-        let (c_in, c_out) = (self.c_in, self.c_out);
+        let (c_in, c_out) = (self.input.channels, self.c_out);
         for c in 0..c_in {
             for o in 0..c_out {
                 let kernel = &weight[9 * (o * c_in + c)..][..9];
@@ -39,6 +67,9 @@ impl<T: Scalar> Kernels<T> {
                     self.forward[(k * c_in + c) * c_out + o] = w;
                 }
             }
+        }
+        if self.method == Method::Tiles {
+            return winograd::transform_kernels(&self.forward, &mut self.turned);
         }
         for o in 0..c_out {
             for c in 0..c_in {
@@ -50,25 +81,72 @@ impl<T: Scalar> Kernels<T> {
         }
     }
 
-    /// `z += W ⋆ a` for images whose patches are given; [`Accum::Replace`] starts from zero instead of `z`.
-    pub(super) fn forward(&self, patches: &[T], plane: ImageShape, out: &mut [T], accum: Accum) {
-        convolve(&self.forward, patches, plane.with_channels(self.c_in), self.c_out, out, accum);
+    /// `z += W ⋆ a`; [`Accum::Replace`] starts from zero instead of `z`.
+    pub(super) fn forward(&self, images: &[T], out: &mut [T], accum: Accum, scratch: &mut Scratch<T>) {
+        let (shape, c_out) = (self.input, self.c_out);
+        match self.method {
+            Method::Patches => {
+                let seen = patches(images, shape, &mut scratch.patches);
+                convolve(&self.forward, seen, shape, c_out, out, accum);
+            }
+            Method::Tiles => winograd::forward(&self.turned, images, shape, c_out, out, accum, &mut scratch.tiles),
+        }
     }
 
-    /// Gradient in the convolution's input, from the patches of the gradient in its output.
-    pub(super) fn backward(&self, patches: &[T], plane: ImageShape, out: &mut [T], accum: Accum) {
-        convolve(&self.turned, patches, plane.with_channels(self.c_out), self.c_in, out, accum);
+    /// Gradient in the convolution's input from `delta`, that in its output.
+    pub(super) fn backward(&self, delta: &[T], out: &mut [T], accum: Accum, scratch: &mut Scratch<T>) {
+        let (shape, c_out) = (self.input, self.c_out);
+        match self.method {
+            Method::Patches => {
+                let above = shape.with_channels(c_out);
+                let seen = patches(delta, above, &mut scratch.patches);
+                convolve(&self.turned, seen, above, shape.channels, out, accum);
+            }
+            Method::Tiles => winograd::backward(&self.turned, delta, shape, c_out, out, accum, &mut scratch.tiles),
+        }
+    }
+
+    /// Adds the weight's gradient, `δ ⋆ a`, in the order `[i][o][j][c]` of three column-major `3C × c_out` matrices.
+    pub(super) fn add_weight_gradient(&self, images: &[T], delta: &[T], gradient: &mut [T], scratch: &mut Scratch<T>) {
+        match self.method {
+            Method::Patches => {
+                let seen = patches(images, self.input, &mut scratch.patches);
+                add_weight_gradient(seen, self.input, delta, gradient);
+            }
+            Method::Tiles => {
+                winograd::add_weight_gradient(images, self.input, delta, self.c_out, gradient, &mut scratch.tiles);
+            }
+        }
+    }
+}
+
+/// What convolutions write before their products: buffers for those of one network.
+#[derive(Clone, Debug)]
+pub(super) struct Scratch<T> {
+    patches: Vec<T>,
+    tiles: winograd::Scratch<T>,
+}
+
+impl<T: Scalar> Scratch<T> {
+    /// For `n` images of each of the `(input, c_out)` in `layers`.
+    pub(super) fn new(layers: impl Iterator<Item = (ImageShape, usize)> + Clone, n: usize) -> Self {
+        let by = |method| layers.clone().filter(move |&(input, c_out)| Method::of(input, c_out) == method);
+        let patches = by(Method::Patches)
+            .map(|(input, c_out)| patches_len(input.with_channels(input.channels.max(c_out))))
+            .max()
+            .unwrap_or(0);
+        Self { patches: vec![T::ZERO; patches * n], tiles: winograd::Scratch::new(by(Method::Tiles), n) }
     }
 }
 
 /// Length of the buffer that [`patches`] fills for one image.
-pub(super) fn patches_len(shape: ImageShape) -> usize {
+fn patches_len(shape: ImageShape) -> usize {
     (shape.height + 2) * shape.width * 3 * shape.channels
 }
 
 /// For every pixel of `images` and of a row of zeros above and below: its left neighbour, itself, its right neighbour.
 /// Returns the part of `out` that was written.
-pub(super) fn patches<'a, T: Scalar>(images: &[T], shape: ImageShape, out: &'a mut [T]) -> &'a [T] {
+fn patches<'a, T: Scalar>(images: &[T], shape: ImageShape, out: &'a mut [T]) -> &'a [T] {
     let (c, row_len) = (shape.channels, shape.channels * shape.width);
     let border = 3 * images.len() / shape.height;
     let out = &mut out[..3 * images.len() + 2 * border];
@@ -115,7 +193,7 @@ fn convolve<T: Scalar>(kernels: &[T], patches: &[T], shape: ImageShape, c_out: u
 
 /// Adds the weight's gradient, `δ ⋆ a`, in the order `[i][o][j][c]` of three column-major `3C × c_out` matrices; `shape` and
 /// `patches` are the input's.
-pub(super) fn add_weight_gradient<T: Scalar>(patches: &[T], shape: ImageShape, delta: &[T], gradient: &mut [T]) {
+fn add_weight_gradient<T: Scalar>(patches: &[T], shape: ImageShape, delta: &[T], gradient: &mut [T]) {
     let d = 3 * shape.channels;
     let c_out = gradient.len() / (3 * d);
     let delta = MatRef::from_column_major_slice(delta, c_out, delta.len() / c_out);
@@ -125,7 +203,7 @@ pub(super) fn add_weight_gradient<T: Scalar>(patches: &[T], shape: ImageShape, d
     }
 }
 
-/// A weight's gradient from the order of [`add_weight_gradient`] to the parameters' `c_out × c_in × 3 × 3`.
+/// A weight's gradient from the order of [`Kernels::add_weight_gradient`] to the parameters' `c_out × c_in × 3 × 3`.
 pub(super) fn in_parameter_order<T: Scalar>(gradient: &[T], c_in: usize, c_out: usize, out: &mut [T]) {
     for (o, out) in out.chunks_exact_mut(9 * c_in).enumerate() {
         for i in 0..3 {
@@ -197,6 +275,10 @@ mod tests {
             (3, 5, 7, 4, 2),
             (5, 8, 8, 30, 4),
             (17, 6, 5, 9, 1),
+            (16, 7, 7, 32, 3),
+            (32, 8, 4, 16, 2),
+            (16, 5, 10, 16, 1),
+            (48, 3, 3, 16, 2),
         ] {
             let shape = ImageShape { channels, height, width };
             let image = random(n * shape.dim(), &mut rng);
@@ -213,24 +295,22 @@ mod tests {
                 let worst = found.iter().zip(truth).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
                 assert!(worst < 1e-13 * (9 * n * channels.max(c_out)) as f64, "{what} {shape}: {worst}");
             };
-            let mut kernels = Kernels::new(channels, c_out);
+            let mut kernels = Kernels::new(shape, c_out);
             kernels.arrange(&weight);
-            let mut buffer = vec![f64::NAN; n * patches_len(shape.with_channels(channels.max(c_out)))];
-            let seen = patches(&image, shape, &mut buffer);
+            let mut scratch = Scratch::new([(shape, c_out)].into_iter(), n);
             let mut found = vec![f64::NAN; delta.len()];
-            kernels.forward(seen, shape, &mut found, Accum::Replace);
+            kernels.forward(&image, &mut found, Accum::Replace, &mut scratch);
             close("forward", &found, &z);
-            kernels.forward(seen, shape, &mut found, Accum::Add);
+            kernels.forward(&image, &mut found, Accum::Add, &mut scratch);
             close("forward twice", &found, &z.iter().map(|z| 2.0 * z).collect::<Vec<_>>());
             let mut arranged = vec![0.0; weight.len()];
-            add_weight_gradient(seen, shape, &delta, &mut arranged);
+            kernels.add_weight_gradient(&image, &delta, &mut arranged, &mut scratch);
             let mut found = vec![f64::NAN; weight.len()];
             in_parameter_order(&arranged, channels, c_out, &mut found);
             // Sums over pixels.
             close("weight", &found, &in_weight);
-            let seen = patches(&delta, shape.with_channels(c_out), &mut buffer);
             let mut found = vec![f64::NAN; image.len()];
-            kernels.backward(seen, shape, &mut found, Accum::Replace);
+            kernels.backward(&delta, &mut found, Accum::Replace, &mut scratch);
             close("input", &found, &below);
         }
     }

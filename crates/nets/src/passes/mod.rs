@@ -13,6 +13,7 @@ mod directions;
 mod pool;
 mod tangent;
 mod walk;
+mod winograd;
 
 use crate::{Loss, Network, Scalar, Shape};
 use block::{Block, Weights, arrange, kernels_of};

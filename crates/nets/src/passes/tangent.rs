@@ -118,7 +118,7 @@ impl<T: Scalar> Chunk<T> {
     fn forward(&mut self, weights: Weights<'_, T>, direction: Weights<'_, T>, inputs: MatRef<'_, T>) {
         let architecture = weights.architecture;
         let batch = inputs.ncols();
-        let Block { image, outputs, patches, .. } = &mut self.block;
+        let Block { image, outputs, scratch, .. } = &mut self.block;
         for (position, layer) in architecture.layers().iter().enumerate() {
             let dim = architecture.output_dim_of(position);
             let shape = architecture.shape_before(position);
@@ -144,11 +144,10 @@ impl<T: Scalar> Chunk<T> {
                 }
                 Layer::Conv3x3 { input: shape, .. } => {
                     conv::fill_with_bias(direction.bias(position), here);
-                    let seen = conv::patches(&input[..shape.dim() * batch], shape, patches);
-                    direction.kernels[position].forward(seen, shape, here, Accum::Add);
+                    let input = &input[..shape.dim() * batch];
+                    direction.kernels[position].forward(input, here, Accum::Add, scratch);
                     if let Some(moved) = moved {
-                        let seen = conv::patches(moved, shape, patches);
-                        weights.kernels[position].forward(seen, shape, here, Accum::Add);
+                        weights.kernels[position].forward(moved, here, Accum::Add, scratch);
                     }
                     continue;
                 }
@@ -192,7 +191,7 @@ impl<T: Scalar> Chunk<T> {
     fn reverse(&mut self, weights: Weights<'_, T>, direction: Weights<'_, T>, inputs: MatRef<'_, T>) {
         let architecture = weights.architecture;
         let batch = inputs.ncols();
-        let Block { image, outputs, gradients: [delta, next_delta], patches, .. } = &mut self.block;
+        let Block { image, outputs, gradients: [delta, next_delta], scratch, .. } = &mut self.block;
         let Block { outputs: tangents, gradients: [moved_delta, next_moved], .. } = &mut self.tangent;
         for (position, layer) in architecture.layers().iter().enumerate().rev() {
             let dim = architecture.output_dim_of(position);
@@ -229,22 +228,17 @@ impl<T: Scalar> Chunk<T> {
                     }
                     continue;
                 }
-                Layer::Conv3x3 { input: shape, c_out } => {
+                Layer::Conv3x3 { .. } => {
                     let (d, d_moved) = (&delta[..n], &moved_delta[..n]);
                     conv::add_bias_gradient(d_moved, bias);
                     let product = &mut self.product[weight];
-                    let seen = conv::patches(&input[..n_below], shape, patches);
-                    conv::add_weight_gradient(seen, shape, d_moved, product);
-                    let Some(moved) = moved else { break };
-                    let seen = conv::patches(moved, shape, patches);
-                    conv::add_weight_gradient(seen, shape, d, product);
-                    let above = shape.with_channels(c_out);
                     let (W, V) = (&weights.kernels[position], &direction.kernels[position]);
-                    let seen = conv::patches(d_moved, above, patches);
-                    W.backward(seen, shape, &mut next_moved[..n_below], Accum::Replace);
-                    let seen = conv::patches(d, above, patches);
-                    V.backward(seen, shape, &mut next_moved[..n_below], Accum::Add);
-                    W.backward(seen, shape, &mut next_delta[..n_below], Accum::Replace);
+                    W.add_weight_gradient(&input[..n_below], d_moved, product, scratch);
+                    let Some(moved) = moved else { break };
+                    W.add_weight_gradient(moved, d, product, scratch);
+                    W.backward(d_moved, &mut next_moved[..n_below], Accum::Replace, scratch);
+                    V.backward(d, &mut next_moved[..n_below], Accum::Add, scratch);
+                    W.backward(d, &mut next_delta[..n_below], Accum::Replace, scratch);
                 }
                 Layer::MaxPool2x2 => {
                     let (input, pooled) = (&input[..n_below], &outputs[position][..n]);

@@ -54,6 +54,21 @@ fn small_cnn(input: ImageShape, activation: Activation, bridge: Layer) -> Archit
     Architecture::new(layers).unwrap()
 }
 
+/// A network whose second convolution has channels and pixels enough to be done in tiles, some of them incomplete.
+fn tiled_cnn(activation: Activation) -> Architecture {
+    let input = ImageShape { channels: 1, height: 7, width: 6 };
+    let activation = Layer::Activation(activation);
+    Architecture::new(vec![
+        Layer::Conv3x3 { input, c_out: 16 },
+        activation.clone(),
+        Layer::Conv3x3 { input: input.with_channels(16), c_out: 16 },
+        activation,
+        Layer::GlobalAveragePool,
+        Layer::Dense { d_in: 16, d_out: 4, bias: Bias::Learned },
+    ])
+    .unwrap()
+}
+
 const IMAGES: [ImageShape; 6] = [
     ImageShape { channels: 1, height: 1, width: 1 },
     ImageShape { channels: 2, height: 1, width: 4 },
@@ -147,34 +162,39 @@ fn images_agree_with_slow_loops() {
 #[test]
 fn gradients_of_images_agree_with_central_differences() {
     let mut rng = ChaCha8Rng::seed_from_u64(12);
+    let mut cases = vec![(tiled_cnn(Activation::Tanh), 9)];
     for input in IMAGES {
         for (activation, bridge, batch) in [
             (Activation::Relu, Layer::GlobalAveragePool, 1),
             (Activation::Tanh, Layer::Flatten, 13),
             (Activation::Relu, Layer::Flatten, 45),
         ] {
-            let mut net = Network::<f64>::init(small_cnn(input, activation, bridge), &mut rng);
-            let (inputs, labels) = random_batch(input.dim(), batch, &mut rng);
-            let mut workspace = Workspace::new(&net, batch);
-            let mut gradient = vec![f64::NAN; net.params().len()];
-            let loss = Loss::CrossEntropy;
-            let all = net.loss_and_gradient(inputs.as_ref(), &labels, loss, &mut workspace, &mut gradient);
-            let evaluated = net.loss(inputs.as_ref(), &labels, loss, &mut workspace);
-            assert_eq!(all.n_correct, evaluated.n_correct);
-            assert!((all.total - evaluated.total).abs() < 1e-14 * all.total);
-            let largest = gradient.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
-            let step = 2e-6;
-            for (k, g) in gradient.iter().enumerate() {
-                let w = net.params()[k];
-                let mut at = |shifted: f64| {
-                    net.params_mut()[k] = shifted;
-                    net.loss(inputs.as_ref(), &labels, loss, &mut workspace).total / batch as f64
-                };
-                let difference = (at(w + step) - at(w - step)) / (2.0 * step);
-                at(w);
-                let error = (difference - g).abs();
-                assert!(error < 1e-8 * largest.max(1e-2), "{input} {activation} {k}: {difference} {g}");
-            }
+            cases.push((small_cnn(input, activation, bridge), batch));
+        }
+    }
+    for (architecture, batch) in cases {
+        let input = architecture.input_shape();
+        let mut net = Network::<f64>::init(architecture, &mut rng);
+        let (inputs, labels) = random_batch(input.dim(), batch, &mut rng);
+        let mut workspace = Workspace::new(&net, batch);
+        let mut gradient = vec![f64::NAN; net.params().len()];
+        let loss = Loss::CrossEntropy;
+        let all = net.loss_and_gradient(inputs.as_ref(), &labels, loss, &mut workspace, &mut gradient);
+        let evaluated = net.loss(inputs.as_ref(), &labels, loss, &mut workspace);
+        assert_eq!(all.n_correct, evaluated.n_correct);
+        assert!((all.total - evaluated.total).abs() < 1e-14 * all.total);
+        let largest = gradient.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+        let step = 2e-6;
+        for (k, g) in gradient.iter().enumerate() {
+            let w = net.params()[k];
+            let mut at = |shifted: f64| {
+                net.params_mut()[k] = shifted;
+                net.loss(inputs.as_ref(), &labels, loss, &mut workspace).total / batch as f64
+            };
+            let difference = (at(w + step) - at(w - step)) / (2.0 * step);
+            at(w);
+            let error = (difference - g).abs();
+            assert!(error < 1e-8 * largest.max(1e-2), "{input} {k}: {difference} {g}");
         }
     }
 }
@@ -253,6 +273,8 @@ fn hessian_vector_products_agree_with_differences_of_gradients_and_are_symmetric
         networks.push(small_cnn(input, Activation::Tanh, Layer::Flatten));
         networks.push(small_cnn(input, Activation::Relu, Layer::GlobalAveragePool));
     }
+    networks.push(tiled_cnn(Activation::Tanh));
+    networks.push(tiled_cnn(Activation::Relu));
     networks.push(Architecture::mlp(&[5, 7, 6, 4], Activation::Tanh).unwrap());
     networks.push(Architecture::mlp(&[5, 4], Activation::Identity).unwrap());
     for (k, architecture) in networks.into_iter().enumerate() {
