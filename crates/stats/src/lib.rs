@@ -33,19 +33,24 @@ pub mod bootstrap;
 pub mod bounds;
 mod diagonal_bootstrap;
 pub mod ensembles;
+pub mod errors_in_both;
 pub mod histogram;
+pub mod local_slope;
 pub mod loglog;
+pub mod noise_floor;
 pub mod ols;
 pub mod rank;
+pub mod sensitivity;
 mod slope_bootstrap;
 mod spectral_ensemble;
 pub mod spectrum_edit;
 mod student;
 pub mod summary;
+pub mod theil_sen;
 
 pub use bootstrap::{Draws, Interval};
 pub use diagonal_bootstrap::{ContributionError, DiagonalBootstrap, ResampledDiagonals};
-pub use loglog::{Dropped, FitConfig, PowerLawFit};
+pub use loglog::{Dropped, FitConfig, Negative, PowerLawFit};
 pub use ols::{FitError, LineFit, Robust};
 pub use slope_bootstrap::{
     OverSeeds, SlopeBootstrap, SlopeBootstrapError, over_seeds, over_seeds_and_samples, slope_bootstrap,

@@ -10,14 +10,26 @@ pub struct FitConfig {
     /// Abscissae below this are rounding: flagged in [`Dropped::below_noise_floor`], never fitted. The usual floor for the
     /// eigenvalues of a `P × P` matrix is `c·ε·√P·λ_max`. `None` fits every positive entry.
     pub noise_floor: Option<f64>,
+    /// What a negative abscissa means.
+    pub negative: Negative,
     /// Which robust standard error.
     pub robust: Robust,
 }
 
+/// What to make of negative curvature among the entries looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Negative {
+    /// The entry has no logarithm: it is dropped and counted.
+    #[default]
+    Drop,
+    /// It contradicts what is fitted: an error, unless its magnitude is below the noise floor.
+    Refuse,
+}
+
 impl FitConfig {
-    /// The first `top` entries, no noise floor, HC3.
+    /// The first `top` entries, no noise floor, negative ones dropped, HC3.
     pub fn top(top: usize) -> Self {
-        Self { top, noise_floor: None, robust: Robust::default() }
+        Self { top, noise_floor: None, negative: Negative::Drop, robust: Robust::default() }
     }
 }
 
@@ -113,15 +125,13 @@ pub fn fit(x: &[f64], y: &[f64], top: usize) -> Result<PowerLawFit, FitError> {
 /// # Errors
 ///
 /// [`FitError::LengthMismatch`]; [`FitError::NoiseFloor`] for a floor that is negative or not finite;
+/// [`FitError::NegativeCurvature`] where [`Negative::Refuse`] meets it;
 /// [`FitError::TooFewPoints`] when fewer than three entries are usable; [`FitError::EqualAbscissae`] when those share one
 /// `x`; [`FitError::FullLeverage`] when all but one of them do and HC2 or HC3 was asked for. The `index` of the last counts
 /// the used entries, as in [`Selection::indices`].
 pub fn fit_with(x: &[f64], y: &[f64], config: &FitConfig) -> Result<PowerLawFit, FitError> {
-    let Selection { indices, dropped } = select(x, y, config)?;
-    let top = indices.len() + dropped.total();
-    let log10 = |values: &[f64]| indices.iter().map(|&i| values[i].log10()).collect::<Vec<_>>();
-    let line = ols::fit(&log10(x), &log10(y), config.robust).map_err(|error| match error {
-        FitError::TooFewPoints { usable, .. } => FitError::TooFewPoints { usable, considered: top },
+    let Logarithms { indices, x: log_x, y: log_y, dropped, top } = logarithms(x, y, config)?;
+    let line = ols::fit(&log_x, &log_y, config.robust).map_err(|error| match error {
         FitError::EqualAbscissae { n, .. } => FitError::EqualAbscissae { value: x[indices[0]], n },
         other => other,
     })?;
@@ -138,11 +148,41 @@ pub fn fit_with(x: &[f64], y: &[f64], config: &FitConfig) -> Result<PowerLawFit,
     })
 }
 
+/// The points that every fit of a power law starts from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logarithms {
+    /// Positions of the entries used, ascending.
+    pub indices: Vec<usize>,
+    /// Their `log10 x`.
+    pub x: Vec<f64>,
+    /// Their `log10 y`.
+    pub y: Vec<f64>,
+    /// The rest of the entries looked at, by cause.
+    pub dropped: Dropped,
+    /// Entries looked at.
+    pub top: usize,
+}
+
+/// Logarithms of the entries that [`select`] chooses, at least [`ols::MIN_POINTS`] of them.
+///
+/// # Errors
+///
+/// As [`select`], and [`FitError::TooFewPoints`].
+pub fn logarithms(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Logarithms, FitError> {
+    let Selection { indices, dropped } = select(x, y, config)?;
+    let (usable, top) = (indices.len(), indices.len() + dropped.total());
+    if usable < ols::MIN_POINTS {
+        return Err(FitError::TooFewPoints { usable, considered: top });
+    }
+    let log10 = |values: &[f64]| indices.iter().map(|&i| values[i].log10()).collect();
+    Ok(Logarithms { x: log10(x), y: log10(y), indices, dropped, top })
+}
+
 /// Sorts the first `config.top` entries into those that [`fit_with`] uses and those it drops.
 ///
 /// # Errors
 ///
-/// [`FitError::LengthMismatch`] and [`FitError::NoiseFloor`].
+/// [`FitError::LengthMismatch`], [`FitError::NoiseFloor`], and [`FitError::NegativeCurvature`] where that is asked for.
 pub fn select(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Selection, FitError> {
     if x.len() != y.len() {
         return Err(FitError::LengthMismatch { x: x.len(), y: y.len() });
@@ -154,6 +194,9 @@ pub fn select(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Selection, Fit
     let mut dropped = Dropped::default();
     let mut indices = Vec::with_capacity(config.top.min(x.len()));
     for (index, (&a, &b)) in x.iter().zip(y).take(config.top).enumerate() {
+        if config.negative == Negative::Refuse && a < -floor {
+            return Err(FitError::NegativeCurvature { index, value: a });
+        }
         let cause = if !(a.is_finite() && b.is_finite()) {
             &mut dropped.non_finite
         } else if a <= 0.0 {
@@ -192,7 +235,7 @@ mod tests {
     fn counts_every_cause_once() {
         let x = [8.0, f64::NAN, 4.0, 2.0, 1.0, 0.5, -1.0, 0.0, 1e-20, -1.0];
         let y = [16.0, 1.0, 8.0, -1.0, 2.0, f64::INFINITY, -1.0, 1.0, -1.0, 1.0];
-        let config = FitConfig { top: 9, noise_floor: Some(1e-12), robust: Robust::Hc0 };
+        let config = FitConfig { noise_floor: Some(1e-12), robust: Robust::Hc0, ..FitConfig::top(9) };
         let selection = select(&x, &y, &config).unwrap();
         assert_eq!(selection.indices, [0, 2, 4]);
         assert_eq!(
@@ -225,6 +268,10 @@ mod tests {
             Err(FitError::TooFewPoints { usable: 2, considered: 4 })
         );
         assert_eq!(fit(&[7.0; 4], &[1.0, 2.0, 3.0, 4.0], 4), Err(FitError::EqualAbscissae { value: 7.0, n: 4 }));
+        let strict = FitConfig { negative: Negative::Refuse, noise_floor: Some(1e-12), ..FitConfig::top(5) };
+        let negative = fit_with(&[3.0, 2.0, 1.0, -1e-13, -1e-3], &[1.0; 5], &strict);
+        assert_eq!(negative, Err(FitError::NegativeCurvature { index: 4, value: -1e-3 }));
+        assert!(fit_with(&[3.0, 2.0, 1.0, -1e-13], &[1.0; 4], &strict).is_ok());
         for floor in [f64::NAN, -1.0, f64::INFINITY] {
             let config = FitConfig { noise_floor: Some(floor), ..FitConfig::top(3) };
             assert!(matches!(fit_with(&[3.0, 2.0, 1.0], &[1.0; 3], &config), Err(FitError::NoiseFloor { .. })));
@@ -253,7 +300,7 @@ mod tests {
             pairs in prop::collection::vec((any::<f64>(), any::<f64>()), 0..30), top in 0usize..40, floor in 0.0..1.0f64,
         ) {
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
-            let config = FitConfig { top, noise_floor: Some(floor), robust: Robust::Hc3 };
+            let config = FitConfig { noise_floor: Some(floor), ..FitConfig::top(top) };
             let selection = select(&x, &y, &config).unwrap();
             prop_assert_eq!(selection.indices.len() + selection.dropped.total(), top.min(x.len()));
             if let Ok(fit) = fit_with(&x, &y, &config) {

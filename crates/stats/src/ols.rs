@@ -94,6 +94,14 @@ pub enum FitError {
         /// Its leverage `q_i`.
         leverage: f64,
     },
+    /// An abscissa among those looked at is negative beyond the noise floor, and that was not to be.
+    #[error("x[{index}] is {value}: negative curvature inside the window")]
+    NegativeCurvature {
+        /// Its position.
+        index: usize,
+        /// What stands there.
+        value: f64,
+    },
     /// The noise floor is no threshold.
     #[error("noise floor is {found}: expected a finite number, zero or more")]
     NoiseFloor {

@@ -1,4 +1,4 @@
-//! Tail probability of Student's `t`, for the p-value of a correlation.
+//! Tail probabilities and quantiles of Student's `t` and of the normal distribution, for p-values and intervals.
 
 /// `P(|T| ≥ |t|)` for Student's `t` with `degrees` degrees of freedom at `t = r √(degrees/(1 − r²))`.
 ///
@@ -34,6 +34,26 @@ pub(crate) fn two_sided_quantile(degrees: usize, p: f64) -> f64 {
     }
     let u = 0.5 * (low + high);
     (1.0 - u) * (degrees as f64 / (u * (2.0 - u))).sqrt()
+}
+
+/// `z > 0` with `P(|Z| ≥ z) = p` for a standard normal `Z`, `1e-12 < p < 1`.
+pub(crate) fn normal_two_sided_quantile(p: f64) -> f64 {
+    // P(|Z| < z) = √(2/π) e^(−z²/2) (z + z³/3 + z⁵/(3·5) + …), all terms positive.
+    let inside = |z: f64| {
+        let (mut term, mut sum, mut odd) = (z, z, 1.0);
+        while term > sum * f64::EPSILON {
+            odd += 2.0;
+            term *= z * z / odd;
+            sum += term;
+        }
+        std::f64::consts::FRAC_2_PI.sqrt() * (-0.5 * z * z).exp() * sum
+    };
+    let (mut low, mut high) = (0.0, 8.0);
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if inside(middle) < 1.0 - p { low = middle } else { high = middle }
+    }
+    0.5 * (low + high)
 }
 
 /// `ln B(degrees/2, 1/2)`, from `B(1/2, 1/2) = π` or `B(1, 1/2) = 2` upward by `B(a+1, 1/2) = B(a, 1/2)·a/(a + 1/2)`.
@@ -107,6 +127,11 @@ mod tests {
         for (degrees, p, expected) in cases {
             let found = two_sided_quantile(degrees, p);
             assert!((found / expected - 1.0).abs() < 1e-10, "{degrees} degrees, p {p}: found {found}");
+        }
+        for (p, expected) in
+            [(0.05, 1.959_963_984_540_054), (0.5, 0.674_489_750_196_081_7), (1e-6, 4.891_638_475_699_411)]
+        {
+            assert!((normal_two_sided_quantile(p) / expected - 1.0).abs() < 1e-9);
         }
     }
 
