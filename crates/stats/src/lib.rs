@@ -44,6 +44,8 @@ pub mod sensitivity;
 mod slope_bootstrap;
 mod spectral_ensemble;
 pub mod spectrum_edit;
+#[cfg(any(test, feature = "proptest"))]
+pub mod strategies;
 mod student;
 pub mod summary;
 pub mod theil_sen;
