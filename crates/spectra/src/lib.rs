@@ -8,6 +8,12 @@
 //! [`principal_angles`] and [`top_overlaps`] compare subspaces, [`inverse_participation_ratio`] tells how many entries
 //! carry a vector.
 //!
+//! An operator that is too large for a matrix is anything that implements [`faer::matrix_free::LinOp`]: a closure by [`FnOp`],
+//! and sums, products and restrictions of others. [`lanczos`] finds eigenpairs at either end with recomputed residuals and
+//! looks for missed copies, [`spectral_density`] estimates the density of the whole spectrum, [`hutchinson`],
+//! [`hutch_plus_plus`] and [`xtrace`] the trace, [`xdiag`] the diagonal, [`frobenius_squared`] the norm: each with a standard
+//! error and the products that it used.
+//!
 //! Pure linear algebra: the crate sees no network and no data. Eigenvalues and eigenvectors are always in descending
 //! order, norms are Frobenius norms, and a quantity that would divide by zero is an error or `None`, never NaN.
 //!
@@ -31,29 +37,57 @@
 
 mod basis;
 mod commutator;
+mod dense;
 mod eigh;
+mod estimate;
 mod haar;
 mod haar_draws;
+mod hutchinson;
+mod lanczos;
+mod leave_one_out;
 mod localisation;
+mod operator;
 mod overlap;
+mod probe;
+mod products;
+mod spectral_density;
 mod symmetric;
+mod tall;
 #[cfg(test)]
 mod testing;
+mod trace;
+#[cfg(test)]
+mod trace_tests;
 mod window;
+mod xdiag;
+mod xtrace;
 
 pub use basis::{diagonal_in_basis, in_basis};
 pub use commutator::{Coupling, DiagnosticError, Diagnostics, InEigenbasis, PairDiagnostics};
+pub use dense::{DenseError, to_dense};
 pub use eigh::{Eigh, EighError, eigh};
+pub use estimate::Estimate;
 pub use haar::{HaarNull, Traces, expected_squared_commutator};
 pub use haar_draws::{HaarDraws, NullTest, draw_haar_null, haar_orthogonal, sample_haar_null};
+pub use hutchinson::{frobenius_squared, hutch_plus_plus, hutchinson};
+pub use lanczos::{
+    Completeness, Lanczos, LanczosConfig, LanczosError, LanczosState, NoConvergence, Probing, RitzPair, Stop, Wanted,
+    lanczos, lanczos_resume,
+};
 pub use localisation::{
     LocalisationError, expected_inverse_participation_ratio, inverse_participation_ratio,
     kronecker_inverse_participation_ratio, participation_ratio,
 };
+pub use operator::{Deflated, FnOp, LinearCombination, Product, Restricted};
 pub use overlap::{
     OverlapError, PrincipalAngles, TopOverlap, expected_overlap, principal_angles, subspace_overlap, top_overlaps,
 };
+pub use probe::Probe;
+pub use spectral_density::{DensityConfig, DensityError, Quadrature, SpectralDensity, spectral_density};
+pub use trace::{Goal, TraceConfig, TraceError, TraceEstimate, TraceStop};
 pub use window::{Window, Windows};
+pub use xdiag::{DiagonalEstimate, xdiag};
+pub use xtrace::xtrace;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
