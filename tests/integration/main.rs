@@ -13,6 +13,7 @@ mod bounds;
 mod cases;
 mod dense;
 mod directional;
+mod joint;
 mod moments;
 mod noise;
 mod operators;

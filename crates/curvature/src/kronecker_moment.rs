@@ -11,9 +11,9 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 /// Samples a block: deep enough for the product to run at full speed, small enough for both panels to stay in cache.
-const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 256;
 /// Samples a fill task.
-const FILL: usize = 32;
+pub(crate) const FILL: usize = 32;
 /// Tiles over all columns of `K`, a multiple of small thread counts …
 const TILES: usize = 12;
 /// … but none narrower than this, so that what a product makes of its left factor is used often enough.
@@ -157,7 +157,6 @@ pub fn kronecker_moments<W>(
     let mut K = vec![0.0; n_right * n_left];
     let mut left = vec![0.0; n_left * BLOCK.min(n_samples)];
     let mut right = vec![0.0; n_right * BLOCK.min(n_samples)];
-    let tile = n_left.div_ceil(TILES).max(TILE);
     for first in (0..n_samples).step_by(BLOCK) {
         let count = BLOCK.min(n_samples - first);
         left[..n_left * count]
@@ -172,22 +171,30 @@ pub fn kronecker_moments<W>(
             });
         let left = MatRef::from_column_major_slice(&left[..n_left * count], n_left, count);
         let right = MatRef::from_column_major_slice(&right[..n_right * count], n_right, count);
-        K.par_chunks_mut(n_right * tile).enumerate().for_each_init(
-            || vec![0.0; tile.min(n_left) * BLOCK.min(n_samples)],
-            |samples_first, (t, K)| {
-                let columns = K.len() / n_right;
-                // The product is fastest with the samples of each column of K side by side.
-                let samples_first = &mut samples_first[..columns * count];
-                transpose(left.subrows(t * tile, columns), samples_first);
-                let left = MatRef::from_column_major_slice(samples_first, count, columns);
-                let K = MatMut::from_column_major_slice_mut(K, n_right, columns);
-                matmul(K, Accum::Add, right, left, 1.0, Par::Seq);
-            },
-        );
+        take_up(&mut K, right, left);
     }
     let scale = 1.0 / n_samples as f64;
     let per_moment = n_right * vech_len(d_out);
     K.par_chunks_exact(per_moment).map(|K| scatter(K, symmetry, d_out, d_in, scale)).collect()
+}
+
+/// Adds `right · leftᵀ` to `K`, `n_right × n_left` column after column, for the panels of one block of samples (`n × count`,
+/// columns contiguous): in fixed tiles of columns on the current rayon pool, each summed in the order of samples.
+pub(crate) fn take_up(K: &mut [f64], right: MatRef<'_, f64>, left: MatRef<'_, f64>) {
+    let (n_right, n_left, count) = (right.nrows(), left.nrows(), right.ncols());
+    let tile = n_left.div_ceil(TILES).max(TILE);
+    K.par_chunks_mut(n_right * tile).enumerate().for_each_init(
+        || vec![0.0; tile.min(n_left) * count],
+        |samples_first, (t, K)| {
+            let columns = K.len() / n_right;
+            // The product is fastest with the samples of each column of K side by side.
+            let samples_first = &mut samples_first[..columns * count];
+            transpose(left.subrows(t * tile, columns), samples_first);
+            let left = MatRef::from_column_major_slice(samples_first, count, columns);
+            let K = MatMut::from_column_major_slice_mut(K, n_right, columns);
+            matmul(K, Accum::Add, right, left, 1.0, Par::Seq);
+        },
+    );
 }
 
 /// Writes `Aᵀ`, column after column, to `out`; columns of `A` are contiguous.

@@ -26,6 +26,7 @@
 
 mod alignment;
 mod directional;
+mod joint;
 mod kronecker_moment;
 mod layer_moments;
 mod layer_samples;
@@ -35,6 +36,7 @@ mod range_eigen;
 
 pub use alignment::{alignments, per_sample_hessians};
 pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
+pub use joint::{JointError, JointLayers};
 pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,
     vech_len,

@@ -19,7 +19,7 @@ impl<T: Scalar, S: Samples<T>> CurvatureOperator<'_, T, S> {
     /// The matrix itself, `P × P`, symmetric to the last bit, by products with all unit vectors.
     ///
     /// `limit` is in bytes; [`CurvatureOperator::dense_bytes`] says beforehand what is needed. For one dense layer
-    /// [`crate::layer_moments`] is far cheaper, and [`crate::joint_moments`] for several.
+    /// [`crate::layer_moments`] is far cheaper, and [`crate::JointLayers`] for several.
     ///
     /// # Errors
     /// When more than `limit` bytes are needed, or an entry is not finite.

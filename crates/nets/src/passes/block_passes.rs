@@ -152,13 +152,7 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
     #[track_caller]
     pub fn gradient(&mut self, sums: &mut Sums<T>) {
         assert_eq!(sums.n, 1, "a gradient is one vector");
-        let (n, n_out) = (self.labels.len(), self.net.architecture().n_out());
-        let mut tangents = std::mem::take(&mut self.tangents);
-        tangents.make_room(self.net.architecture(), self.first, n);
-        let last = self.deltas.len() - 1;
-        tangents.deltas[last][..n_out * n].copy_from_slice(&self.deltas[last][..n_out * n]);
-        self.reverse(&mut tangents, Moves::Nothing, 1, Some(sums));
-        self.tangents = tangents;
+        self.walk().gradient(sums);
     }
 
     /// Adds `Σ_p h_p v`, with `h_p = ∂²ℓ_p/∂w²` over the selection, for every vector.

@@ -238,6 +238,19 @@ impl<T: Scalar> Walk<'_, T> {
         }
     }
 
+    /// Adds the gradient in the selected parameters.
+    pub(super) fn gradient(&mut self, sums: &mut Sums<T>) {
+        let architecture = self.weights.architecture;
+        for position in self.first..architecture.layers().len() {
+            let here = &self.deltas[position][..architecture.output_dim_of(position) * self.n];
+            match architecture.layers()[position] {
+                Layer::Dense { .. } => self.add_dense(position, Moves::Nothing, 1, here, None, sums),
+                Layer::Conv3x3 { input, .. } => self.add_conv(position, input, Moves::Nothing, 1, here, None, sums),
+                _ => {}
+            }
+        }
+    }
+
     /// Derivatives of the gradients, from those in the logits; adds what they make of the selected parameters to `sums`.
     pub(super) fn reverse(
         &mut self,
