@@ -9,8 +9,8 @@ use super::block::{Block, Weights, arrange, before, image_shape, kernels_of};
 use super::conv::Kernels;
 use super::dense::product;
 use super::directions::{Directions, Sums};
+use super::pool;
 use super::walk::{Moves, Selected, Tangents, Walk};
-use super::{conv, pool};
 use crate::{Layer, Loss, Network, Part, Scalar, Selection};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -38,7 +38,6 @@ pub struct BlockPasses<'n, T> {
     logit_hessians: Vec<T>,
     tangents: Tangents<T>,
     second: Tangents<T>,
-    scratch: Vec<T>,
     per_sample: Option<Sums<T>>,
 }
 
@@ -58,7 +57,6 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
         let selected = |l| Selected { weight: named(l, Part::Weight), bias: named(l, Part::Bias) };
         let len = |l: usize| if l < first { 0 } else { architecture.output_dim_of(l) * max_samples };
         let block = Block::new(architecture, max_samples);
-        let scratch = vec![T::ZERO; block.patches.len()];
         let mut kernels = kernels_of(architecture);
         arrange(architecture, net.params(), &mut kernels);
         Self {
@@ -75,7 +73,6 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
             logit_hessians: Vec::new(),
             tangents: Tangents::new(n_layers),
             second: Tangents::new(n_layers),
-            scratch,
             per_sample: None,
         }
     }
@@ -115,7 +112,7 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
     fn reverse_deltas(&mut self, n: usize) {
         let architecture = self.net.architecture();
         let weights = Weights::of(self.net, &self.kernels);
-        let Block { image, outputs, patches, .. } = &mut self.block;
+        let Block { image, outputs, scratch, .. } = &mut self.block;
         for position in (self.first + 1..architecture.layers().len()).rev() {
             let (dim, shape) = (architecture.output_dim_of(position), architecture.shape_before(position));
             let (below, here) = self.deltas.split_at_mut(position);
@@ -132,9 +129,8 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
                         *below = activation.derivative_from_output(a) * d;
                     }
                 }
-                Layer::Conv3x3 { input: shape, c_out } => {
-                    let seen = conv::patches(here, shape.with_channels(c_out), patches);
-                    weights.kernels[position].backward(seen, shape, below, Accum::Replace);
+                Layer::Conv3x3 { .. } => {
+                    weights.kernels[position].backward(here, below, Accum::Replace, scratch);
                 }
                 Layer::MaxPool2x2 => {
                     pool::max_pool_backward(input, &outputs[position][..dim * n], here, image_shape(shape), below);
@@ -276,7 +272,7 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
     fn walk(&mut self) -> Walk<'_, T> {
         let n = self.labels.len();
         let d = self.net.architecture().input_dim();
-        let Block { image, outputs, patches, .. } = &mut self.block;
+        let Block { image, outputs, scratch, .. } = &mut self.block;
         Walk {
             weights: Weights::of(self.net, &self.kernels),
             selected: &self.selected,
@@ -286,8 +282,7 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
             image,
             outputs,
             deltas: &self.deltas,
-            patches,
-            scratch: &mut self.scratch,
+            scratch,
         }
     }
 }

@@ -59,7 +59,7 @@ impl<T: Scalar> Directions<T> {
                     let mut all = Vec::new();
                     of_all(&mut all);
                     let arranged = |weight: &[T]| {
-                        let mut kernels = Kernels::new(input.channels, c_out);
+                        let mut kernels = Kernels::new(input, c_out);
                         kernels.arrange(weight);
                         kernels
                     };

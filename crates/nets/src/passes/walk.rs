@@ -59,8 +59,7 @@ pub(super) struct Walk<'a, T> {
     pub(super) image: &'a [T],
     pub(super) outputs: &'a [Vec<T>],
     pub(super) deltas: &'a [Vec<T>],
-    pub(super) patches: &'a mut [T],
-    pub(super) scratch: &'a mut [T],
+    pub(super) scratch: &'a mut conv::Scratch<T>,
 }
 
 /// The columns of `flat` that hold `n` vectors of length `dim`.
@@ -215,7 +214,6 @@ impl<T: Scalar> Walk<'_, T> {
             Moves::Given(directions) => Some(&directions.layers[position]),
             _ => None,
         };
-        let seen = if weight { conv::patches(input, shape, self.patches) } else { &[][..] };
         for (j, here) in here.chunks_exact_mut(len).enumerate() {
             let mut accum = Accum::Replace;
             if let (true, Some(own)) = (bias, directions) {
@@ -224,12 +222,12 @@ impl<T: Scalar> Walk<'_, T> {
                 accum = Accum::Add;
             }
             if let (true, Some(own)) = (weight, directions) {
-                own.kernels[j].forward(seen, shape, here, accum);
+                own.kernels[j].forward(input, here, accum, self.scratch);
                 accum = Accum::Add;
             }
             if let Some(moved) = moved {
-                let moved = conv::patches(&moved[j * input_len..(j + 1) * input_len], shape, self.scratch);
-                self.weights.kernels[position].forward(moved, shape, here, accum);
+                let moved = &moved[j * input_len..(j + 1) * input_len];
+                self.weights.kernels[position].forward(moved, here, accum, self.scratch);
                 accum = Accum::Add;
             }
             if accum == Accum::Replace {
@@ -440,14 +438,14 @@ impl<T: Scalar> Walk<'_, T> {
         }
         let own = sums.kernels.len() / k;
         let input = &before(position, self.image, self.outputs)[..input_len];
-        let seen = conv::patches(input, shape, self.patches);
+        let kernels = &self.weights.kernels[position];
         for (here, sum) in here.chunks_exact(len).zip(sums.kernels.chunks_exact_mut(own)) {
-            conv::add_weight_gradient(seen, shape, here, sum);
+            kernels.add_weight_gradient(input, here, sum, self.scratch);
         }
         if let (Some(moved), Moves::Given(_)) = (moved, moves) {
             let delta = &self.deltas[position][..len];
             for (moved, sum) in moved.chunks_exact(input_len).zip(sums.kernels.chunks_exact_mut(own)) {
-                conv::add_weight_gradient(conv::patches(moved, shape, self.scratch), shape, delta, sum);
+                kernels.add_weight_gradient(moved, delta, sum, self.scratch);
             }
         }
     }
@@ -462,20 +460,14 @@ impl<T: Scalar> Walk<'_, T> {
         below: &mut [T],
     ) {
         let (len, below_len) = (here.len() / k, shape.dim() * self.n);
-        let above = shape.with_channels(len / (shape.n_pixels() * self.n));
         let own = match moves {
             Moves::Given(directions) if self.selected[position].weight => Some(&directions.layers[position].kernels),
             _ => None,
         };
-        let seen_delta = match own {
-            Some(_) => conv::patches(&self.deltas[position][..len], above, self.patches),
-            None => &[],
-        };
         for (j, (here, below)) in here.chunks_exact(len).zip(below.chunks_exact_mut(below_len)).enumerate() {
-            let seen = conv::patches(here, above, self.scratch);
-            self.weights.kernels[position].backward(seen, shape, below, Accum::Replace);
+            self.weights.kernels[position].backward(here, below, Accum::Replace, self.scratch);
             if let Some(kernels) = own {
-                kernels[j].backward(seen_delta, shape, below, Accum::Add);
+                kernels[j].backward(&self.deltas[position][..len], below, Accum::Add, self.scratch);
             }
         }
     }
