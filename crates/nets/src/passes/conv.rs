@@ -6,6 +6,8 @@
 //! of the same buffer, `BW` columns further for each `i`. A convolution is three products, its weight's gradient three more,
 //! and the gradient in its input is the convolution of the output's gradient with turned kernels. This moves a third of what
 //! the `9C × HBW` patches of the textbook would, and products of several images share what they pack of the kernels.
+//!
+//! Where channels are many, [`winograd`] takes over.
 
 use super::winograd;
 use crate::{ImageShape, Scalar};

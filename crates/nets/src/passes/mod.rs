@@ -2,7 +2,7 @@
 //!
 //! A network of dense layers passes a batch through as one block, each layer a matrix product. A network with images splits
 //! the batch in [`CHUNKS`] parts, which run on the current rayon pool; a part goes through the whole network [`BLOCK`]
-//! samples at a time, so that what one layer leaves is near when the next wants it, and adds up a gradient of its own.
+//! samples at a time, enough for large products and few enough to stay in the cache, and adds up a gradient of its own.
 //! Parts and the order of sums depend on the batch alone, never on the number of threads.
 
 mod block;
@@ -29,7 +29,7 @@ pub use tangent::TangentWorkspace;
 /// Parts of a batch with images.
 const CHUNKS: usize = 8;
 /// Samples with images that go through the network together.
-const BLOCK: usize = 4;
+const BLOCK: usize = 16;
 
 /// Buffers for passes over batches of up to `max_batch` samples: after construction no pass allocates.
 #[derive(Clone, Debug)]

@@ -12,8 +12,10 @@ use crate::{Layer, Loss, Network, Scalar, Shape};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 
-/// Samples of vectors that go through the network together; images go as in a gradient.
+/// Samples of vectors that go through the network together.
 const BLOCK_OF_VECTORS: usize = 64;
+/// Images that do: fewer than in a gradient, for every part has two blocks, mostly of `f64`.
+const BLOCK_OF_IMAGES: usize = 4;
 
 /// Buffers for [`Network::hessian_vector`]: after construction no product allocates.
 #[derive(Clone, Debug)]
@@ -40,7 +42,7 @@ impl<T: Scalar> TangentWorkspace<T> {
     pub fn new(net: &Network<T>) -> Self {
         let architecture = net.architecture();
         let capacity = match architecture.input_shape() {
-            Shape::Image(_) => super::BLOCK,
+            Shape::Image(_) => BLOCK_OF_IMAGES,
             Shape::Vector(_) => BLOCK_OF_VECTORS,
         };
         let n_out = architecture.n_out();
