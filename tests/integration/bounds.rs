@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{LayerMoments, absolute_hessian, largest_curvature, layer_moments};
+use superlinear_curvature::{LayerMoments, absolute_hessian, largest_curvature, layer_moments, per_sample_hessians};
 use superlinear_nets::{Activation, Loss};
 use superlinear_spectra::{diagonal_in_basis, eigh};
-use superlinear_stats::bounds::{Curvature, Wedge};
+use superlinear_stats::bounds::{Curvature, Wedge, check_dense};
+use superlinear_stats::strategies::orthonormal_bases;
 
 /// Share of `κ_max²` that is put down to rounding.
 const ROUNDING: f64 = 1e-13;
@@ -91,6 +92,30 @@ proptest! {
             let report = wedge.report(&eigen.values, &diagonal(&M2), curvature).unwrap();
             prop_assert_eq!((report.n_below, report.n_above), (0, 0), "{} layer {}", case.name, dense);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if slow() { 10_000 } else { 200 }))]
+
+    /// Per-sample Hessians of a network, dense, judged as anybody's are: along any directions, at any scale of the inputs.
+    #[test]
+    fn hold_for_dense_hessians_of_networks(
+        activation in select(&ACTIVATIONS[..]), loss in select(&LOSSES[..]), n_samples in 1usize..6, exponent in -12..12_i32,
+        V in orthonormal_bases(6), seed in any::<u64>(),
+    ) {
+        let mut case = Case::random(&[3, 2, 3], activation, loss, n_samples, seed);
+        let psd = is_psd(activation, loss, 0, case.n_dense());
+        // Small inputs mean small activities and curvature; large ones saturate what can be saturated.
+        let scale = 10_f64.powi(exponent);
+        case.inputs.iter_mut().flatten().for_each(|x| *x *= scale);
+        let all: Vec<usize> = (0..n_samples).collect();
+        let hessians = per_sample_hessians(&case.net, &case.layer(0), &all);
+        let dense: Vec<Mat<f64>> = hessians.iter().map(|h| h.to_dense()).collect();
+        prop_assume!(dense.iter().any(|h| h.norm_max() > f64::MIN_POSITIVE.sqrt()));
+        let check = check_dense(&dense, V.as_ref())?;
+        prop_assert_eq!(check.n_outside(), 0, "{}", case.name);
+        prop_assert!(check.semidefinite || !psd, "{}: an eigenvalue of {:e}", case.name, check.kappa_min);
     }
 }
 

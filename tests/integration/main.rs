@@ -11,6 +11,7 @@ mod alignment;
 mod awd;
 mod bounds;
 mod cases;
+mod coverage;
 mod dense;
 mod directional;
 mod joint;

@@ -1,5 +1,7 @@
 //! Ensembles of per-sample curvature that follow a prescribed power law, as known answers to test against.
 
+use faer::Mat;
+use rand::{Rng, RngExt};
 use thiserror::Error;
 
 /// Per-sample Hessians, all diagonal in one basis, with `M₂ = λ_max^(2−γ) H^γ` exactly (`MATH [15]`).
@@ -11,6 +13,18 @@ use thiserror::Error;
 pub struct PowerLawEnsemble {
     lambda: Vec<f64>,
     fraction: Vec<f64>,
+}
+
+/// What drawn samples contribute to the diagonals, a row a sample, a column a direction, as
+/// [`crate::DiagonalBootstrap::push`] takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DrawnContributions {
+    /// `g_p·v_i`.
+    pub gradient: Mat<f64>,
+    /// `v_iᵀh_p v_i`.
+    pub curvature: Mat<f64>,
+    /// `v_iᵀh_p²v_i`.
+    pub squared_curvature: Mat<f64>,
 }
 
 /// Why there is no such ensemble.
@@ -97,6 +111,39 @@ impl PowerLawEnsemble {
         }
         rows
     }
+
+    /// Draws samples at random, with gradients `g_p = h_p Δw_p` of random displacements.
+    ///
+    /// A sample carries direction `i` with probability `π_i`, the directions nested: one that carries a rare direction
+    /// carries all less rare ones, so that errors of neighbouring diagonals go together. Its curvature there is `f κ_i` with
+    /// an `f` of its own, uniform on `½…1½`, so that samples differ at `γ = 2` too. Displacements are uniform, independent, of
+    /// mean 0 and variance `(λ_i/λ_max)^anisotropy`. Expected diagonals, exactly:
+    ///
+    /// ```text
+    /// H_ii = λ_i    (M₂)_ii = (13/12) λ_max^(2−γ) λ_i^γ    Σ_ii = (M₂)_ii (λ_i/λ_max)^anisotropy
+    /// ```
+    ///
+    /// At `anisotropy = 0` displacements are isotropic and `Σ ∝ M₂` (`MATH [12]`). Otherwise the noise has the exponent
+    /// `γ + anisotropy`, and nothing confines that to `[1, 2]`.
+    pub fn draw(&self, n_samples: usize, anisotropy: f64, rng: &mut impl Rng) -> DrawnContributions {
+        let k = self.lambda.len();
+        let largest = self.kappa_max();
+        let [mut gradient, mut curvature, mut squared_curvature] = [(); 3].map(|()| Mat::zeros(n_samples, k));
+        let width: Vec<f64> = self.lambda.iter().map(|l| (3.0 * (l / largest).powf(anisotropy)).sqrt()).collect();
+        for p in 0..n_samples {
+            let rarity: f64 = rng.random();
+            for i in 0..k {
+                let (factor, displacement) = (0.5 + rng.random::<f64>(), 2.0 * rng.random::<f64>() - 1.0);
+                if rarity < self.fraction[i] {
+                    let h = factor * self.lambda[i] / self.fraction[i];
+                    curvature[(p, i)] = h;
+                    squared_curvature[(p, i)] = h * h;
+                    gradient[(p, i)] = h * width[i] * displacement;
+                }
+            }
+        }
+        DrawnContributions { gradient, curvature, squared_curvature }
+    }
 }
 
 #[cfg(test)]
@@ -133,6 +180,26 @@ mod tests {
         }
         assert!((loglog::fit(&h, &m2, 5).unwrap().slope - 1.4).abs() < 1e-3);
         assert!(ensemble.spectra(0).is_empty());
+    }
+
+    #[test]
+    fn drawn_samples_have_the_diagonals_expected() {
+        use rand::SeedableRng;
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(8);
+        let (n, anisotropy) = (200_000, 0.6);
+        let ensemble = PowerLawEnsemble::new(&LAMBDA[..4], 1.4).unwrap();
+        let drawn = ensemble.draw(n, anisotropy, &mut rng);
+        for (i, lambda) in LAMBDA.into_iter().take(4).enumerate() {
+            let mean =
+                |values: &Mat<f64>, power: i32| values.col(i).iter().map(|x| x.powi(power)).sum::<f64>() / n as f64;
+            let m2 = 13.0 / 12.0 * ensemble.m2_diag()[i];
+            let sigma = m2 * (lambda / 3.0).powf(anisotropy);
+            // Five standard errors of the rarest direction are 5 %.
+            assert!((mean(&drawn.curvature, 1) / lambda - 1.0).abs() < 0.05);
+            assert!((mean(&drawn.squared_curvature, 1) / m2 - 1.0).abs() < 0.05);
+            assert!((mean(&drawn.gradient, 2) / sigma - 1.0).abs() < 0.05);
+            assert!(mean(&drawn.gradient, 1).abs() < 5.0 * (sigma / n as f64).sqrt());
+        }
     }
 
     #[test]

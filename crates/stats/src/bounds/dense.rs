@@ -42,8 +42,8 @@ pub fn check_dense(hessians: &[Mat<f64>], V: MatRef<'_, f64>) -> Result<DenseChe
     let (d, k, n) = (V.nrows(), V.ncols(), hessians.len() as f64);
     for (direction, v) in V.col_iter().enumerate() {
         let norm = v.norm_l2();
-        // Written so that what is not a number fails.
-        if !((norm - 1.0).abs() <= 1e-8) {
+        // A range contains nothing that is not a number.
+        if !(1.0 - 1e-8..=1.0 + 1e-8).contains(&norm) {
             return Err(BoundsError::NotUnit { direction, norm });
         }
     }
