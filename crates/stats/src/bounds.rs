@@ -17,6 +17,8 @@
 //! with `E_p[|h_p|]` in the place of `H` and may fail with `H`. As `|h_p|² = h_p²`, the whole theorem holds for the ensemble
 //! `|h_p|`: give its diagonal as `h_diag` with [`Curvature::PositiveSemidefinite`] to test that.
 //!
+//! [`check_dense`] does all of this for dense `h_p`, whatever their sign.
+//!
 //! **Exponents** (`MATH [14]`) are in [`PointwiseExponents`]: in logarithms the wedge is `1 ≤ γ(v) ≤ 2`. A slope *fitted* over a
 //! finite window is another number, not covered by the theorem: report both and clamp neither.
 

@@ -7,6 +7,11 @@
 //! [`SpectralEnsemble`] holds per-sample curvature with its alignment to fixed directions; [`spectrum_edit`] changes the
 //! one and keeps the other, and [`alignment`] correlates them, with a bootstrap over samples.
 //!
+//! [`slope_bootstrap()`] turns [`ResampledDiagonals`] into the error of an exponent over samples, [`over_seeds`] several runs into one
+//! over runs; [the module](mod@slope_bootstrap) says which error answers which question. [`theil_sen`], [`errors_in_both`],
+//! [`local_slope`] and
+//! [`sensitivity`] are other looks at the same points, [`noise_floor`] finds how many there are to look at.
+//!
 //! This crate knows no network and no file and prints nothing. Randomness comes in as a generator. It never clamps: a fitted
 //! slope outside the bounds is returned as it is.
 //!
@@ -41,7 +46,7 @@ pub mod noise_floor;
 pub mod ols;
 pub mod rank;
 pub mod sensitivity;
-mod slope_bootstrap;
+pub mod slope_bootstrap;
 mod spectral_ensemble;
 pub mod spectrum_edit;
 #[cfg(any(test, feature = "proptest"))]

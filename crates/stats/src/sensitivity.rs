@@ -50,10 +50,10 @@ pub fn sensitivity(x: &[f64], y: &[f64], config: &FitConfig, tops: &[usize], lev
     tops.iter().map(point).collect()
 }
 
-/// As [`sensitivity`] over resampled diagonals (`k × (1 + n_draws)`, see [`slope_bootstrap`]), with the band over samples.
+/// As [`sensitivity`] over resampled diagonals (`k × (1 + n_draws)`, see [`slope_bootstrap()`]), with the band over samples.
 ///
 /// # Panics
-/// As [`slope_bootstrap`], or when `level` lies outside `(0, 1)`.
+/// As [`slope_bootstrap()`], or when `level` lies outside `(0, 1)`.
 #[track_caller]
 pub fn resampled_sensitivity(
     x: MatRef<'_, f64>,
