@@ -1,7 +1,8 @@
 //! Stochastic gradient descent as the paper runs it: no momentum, cosine schedule, clipped gradients, early stop.
 //!
 //! [`train`] takes a network and an [`ImageSamples`] draw, and reports an [`EpochEnd`] after every epoch; whoever
-//! listens keeps checkpoints, draws curves or stops. Training is `f32`, allocates nothing inside a step, and is a pure
+//! listens keeps checkpoints, draws curves or stops. [`TrainingRun`] is the same an epoch at a time, and can be stopped and
+//! gone on with in another process. Training is `f32`, allocates nothing inside a step, and is a pure
 //! function of the network, the samples, the [`SgdConfig`] and the generator: a step of a convolutional or a wide network
 //! uses the rayon pool that [`train`] is called in, and gives the same bits on any number of threads.
 //!
@@ -22,10 +23,12 @@
 //! ```
 
 mod image_samples;
+mod run;
 mod schedule;
 mod sgd;
 
 pub use image_samples::ImageSamples;
+pub use run::{StateError, TrainingRun, TrainingState};
 pub use schedule::CosineSchedule;
 pub use sgd::{EarlyStop, Ended, EpochEnd, EpochRecord, SgdConfig, TrainError, Trained, evaluate, train};
 

@@ -1,6 +1,6 @@
 //! Plain mini-batch SGD with clipping, a cosine schedule and the paper's stopping rule.
 
-use crate::CosineSchedule;
+use crate::{CosineSchedule, StateError, TrainingRun};
 use faer::MatRef;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
@@ -122,6 +122,9 @@ pub enum TrainError {
         /// Number of logits.
         n_out: usize,
     },
+    /// A state to go on from that is none of this run.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The loss or the gradient norm of a batch is infinite or NaN.
     #[error("epoch {epoch}, step {step}: {quantity} is {value}, expected a finite number")]
     NotFinite {
@@ -144,46 +147,20 @@ pub enum TrainError {
 /// # Errors
 /// When the samples do not fit the network, the batch size is 0, or a loss or gradient stops being finite.
 pub fn train(
-    mut net: Network<f32>,
+    net: Network<f32>,
     samples: &impl Samples<f32>,
     config: &SgdConfig,
     rng: &mut impl Rng,
     mut listen: impl FnMut(EpochEnd<'_>) -> ControlFlow<()>,
 ) -> Result<Trained, TrainError> {
-    let n_samples = samples.n_samples();
-    check(&net, samples, config)?;
-    let mut order: Vec<usize> = (0..n_samples).collect();
-    let mut step = StepBuffers::new(&net, config.batch.min(n_samples));
-    let mut history: Vec<EpochRecord> = Vec::with_capacity(config.epochs);
-    let mut ended = Ended::AllEpochs;
-    for epoch in 1..=config.epochs {
-        shuffle(&mut order, rng);
-        let rate = config.schedule.rate(epoch - 1);
-        let mut total = BatchLoss { total: 0.0, n_correct: 0 };
-        for (k, members) in order.chunks(config.batch).enumerate() {
-            let batch = step
-                .run(&mut net, samples, members, config, rate)
-                .map_err(|(quantity, value)| TrainError::NotFinite { epoch, step: k + 1, quantity, value })?;
-            total.total += batch.total;
-            total.n_correct += batch.n_correct;
-        }
-        let record = EpochRecord {
-            epoch,
-            loss: total.total / n_samples as f64,
-            accuracy: total.n_correct as f64 / n_samples as f64,
-            rate,
-        };
-        history.push(record);
-        if listen(EpochEnd { record, net: &net }).is_break() {
-            ended = Ended::Interrupted;
-            break;
-        }
-        if converged(&history, &config.early_stop) {
-            ended = Ended::Converged;
-            break;
-        }
+    let mut run = TrainingRun::new(net, samples, *config)?;
+    let mut interrupted = false;
+    while !interrupted && let Some(record) = run.next_epoch(rng)? {
+        interrupted = listen(EpochEnd { record, net: run.net() }).is_break();
     }
-    Ok(Trained { net, history, ended })
+    let ended = if interrupted { None } else { run.ended() };
+    let (net, history) = run.into_parts();
+    Ok(Trained { net, history, ended: ended.unwrap_or(Ended::Interrupted) })
 }
 
 /// Mean loss and accuracy of `net` over all of `samples`; zeros for none.
@@ -207,7 +184,7 @@ pub fn evaluate(net: &Network<f32>, samples: &impl Samples<f32>, loss: Loss) -> 
     (total.total / n, total.n_correct as f64 / n)
 }
 
-fn check(net: &Network<f32>, samples: &impl Samples<f32>, config: &SgdConfig) -> Result<(), TrainError> {
+pub(crate) fn check(net: &Network<f32>, samples: &impl Samples<f32>, config: &SgdConfig) -> Result<(), TrainError> {
     let architecture = net.architecture();
     if samples.n_samples() == 0 {
         return Err(TrainError::NoSamples);
@@ -226,13 +203,13 @@ fn check(net: &Network<f32>, samples: &impl Samples<f32>, config: &SgdConfig) ->
 }
 
 /// Fisher–Yates, written out so that no other crate's release changes a published number.
-fn shuffle(order: &mut [usize], rng: &mut impl Rng) {
+pub(crate) fn shuffle(order: &mut [usize], rng: &mut impl Rng) {
     for k in (1..order.len()).rev() {
         order.swap(k, rng.random_range(0..=k));
     }
 }
 
-fn converged(history: &[EpochRecord], rule: &EarlyStop) -> bool {
+pub(crate) fn converged(history: &[EpochRecord], rule: &EarlyStop) -> bool {
     let Some(last) = history.len().checked_sub(rule.window) else { return false };
     let window = &history[last..];
     let accuracy = window.iter().map(|epoch| epoch.accuracy).sum::<f64>() / rule.window as f64;
@@ -240,7 +217,8 @@ fn converged(history: &[EpochRecord], rule: &EarlyStop) -> bool {
 }
 
 /// Everything that a step writes to, made once.
-struct StepBuffers {
+#[derive(Debug)]
+pub(crate) struct StepBuffers {
     workspace: Workspace<f32>,
     inputs: Vec<f32>,
     labels: Vec<u8>,
@@ -250,7 +228,7 @@ struct StepBuffers {
 }
 
 impl StepBuffers {
-    fn new(net: &Network<f32>, max_batch: usize) -> Self {
+    pub(crate) fn new(net: &Network<f32>, max_batch: usize) -> Self {
         Self {
             workspace: Workspace::new(net, max_batch),
             inputs: vec![0.0; net.architecture().input_dim() * max_batch],
@@ -288,7 +266,7 @@ impl StepBuffers {
     }
 
     /// One step; an error is what is not finite.
-    fn run(
+    pub(crate) fn run(
         &mut self,
         net: &mut Network<f32>,
         samples: &impl Samples<f32>,
@@ -364,21 +342,21 @@ fn squared_norm_of_piece(gradient: &[f32]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use faer::Mat;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use superlinear_nets::{Activation, Architecture, DenseSamples, ImageShape};
 
-    fn two_blobs(n: usize, seed: u64) -> DenseSamples<f32> {
+    pub(crate) fn two_blobs(n: usize, seed: u64) -> DenseSamples<f32> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let labels: Vec<u8> = (0..n).map(|p| (p % 2) as u8).collect();
         let inputs = Mat::from_fn(3, n, |_, p| rng.random::<f32>() + f32::from(labels[p]));
         DenseSamples::new(inputs, labels)
     }
 
-    fn net(seed: u64) -> Network<f32> {
+    pub(crate) fn net(seed: u64) -> Network<f32> {
         let architecture = Architecture::mlp(&[3, 5, 2], Activation::Relu).unwrap();
         Network::init(architecture, &mut ChaCha8Rng::seed_from_u64(seed))
     }
