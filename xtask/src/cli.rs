@@ -1,9 +1,9 @@
 //! The commands and their arguments.
 
 use crate::outputs::OutputId;
-use crate::plan::Profile;
+use crate::plan::{Keep, Profile};
 use crate::shard::ShardArg;
-use crate::{ci, data, export, merge, reproduce, tidy, verify};
+use crate::{ci, data, export, merge, reproduce, runs, tidy, verify};
 use anyhow::Result;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Merge(MergeArgs),
     /// Compute every number of finished results again and compare
     Verify(VerifyArgs),
+    /// What is stored of runs: which, how far, how large, and whether it is intact
+    Runs(runs::RunsArgs),
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(ExportArgs),
     /// The full data sets on this machine, and the files that are embedded
@@ -73,6 +75,12 @@ pub(crate) struct ReproduceArgs {
     /// Only this share of the runs, `i/n` with i from 1 to n, or `auto`: the rank that Slurm or an MPI launcher gives
     #[arg(long, value_name = "SHARE")]
     pub(crate) shard: Option<ShardArg>,
+    /// What stays on the disk of the runs, besides the results
+    #[arg(long, value_enum, default_value_t = Keep::Summary)]
+    pub(crate) keep: Keep,
+    /// How often a network in training is saved, at the end of an epoch
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub(crate) save_every: f64,
     /// Print the runs with estimated time, memory and disk, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -157,6 +165,7 @@ impl Command {
             Self::Reproduce(args) => reproduce::run(args),
             Self::Merge(args) => merge::run(&args),
             Self::Verify(args) => verify::run(&args),
+            Self::Runs(args) => runs::run(&args),
             Self::Export(args) => export::run(&args),
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),

@@ -1,6 +1,7 @@
 //! What a reproduction would cost, from counts of operations and this machine's measured speed.
 
-use crate::plan::RunSpec;
+use crate::experiment::kept_epochs;
+use crate::plan::{Keep, RunSpec};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use std::time::Instant;
@@ -48,7 +49,7 @@ impl Speed {
 
 /// What a run costs beside others, the same on every machine: seconds at one `f64` operation a second and two `f32` ones.
 pub(crate) fn operations(spec: &RunSpec) -> f64 {
-    cost(spec, Speed { single: 2.0, double: 1.0 }).seconds
+    cost(spec, Speed { single: 2.0, double: 1.0 }, Keep::Summary).seconds
 }
 
 /// Estimated cost of one run.
@@ -58,12 +59,12 @@ pub(crate) struct Cost {
     pub(crate) seconds: f64,
     /// Peak bytes of the analysis.
     pub(crate) memory: f64,
-    /// Bytes kept on disk.
+    /// Bytes on disk, at most; with [`Keep::None`] until the results are written.
     pub(crate) disk: f64,
 }
 
 /// The cost of `spec` on one core of a machine of this speed.
-pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
+pub(crate) fn cost(spec: &RunSpec, speed: Speed, keep: Keep) -> Cost {
     let architecture = spec.architecture();
     let layer = &architecture.dense_layers()[spec.target_dense()];
     let (n_params, P) = (architecture.n_params() as f64, (layer.d_out * layer.d_in) as f64);
@@ -84,14 +85,21 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed) -> Cost {
     let spectral = spec.spectral.map_or(0.0, |spectral| SPECTRAL_CUBES + DRAW_CUBES * (1 + spectral.null_draws) as f64);
     let spectral = spectral * P.powi(3) / speed.double;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
+    let networks = (kept_epochs(spec, keep).len() + 2) as f64;
+    // The triangles of three matrices.
+    let moments = if keep == Keep::Moments { 3.0 * 8.0 * P * (P + 1.0) / 2.0 } else { 0.0 };
     // Maps of three pairs, cells and diagonals.
     let cells = superlinear_plots::HeatMap::MAX_CELLS.pow(2) as f64;
     let maps = spec.spectral.map_or(0.0, |_| 9.0 * 4.0 * cells + 16.0 * 8.0 * spec.top as f64);
     Cost {
         seconds: training + analysis * checkpoints + spectral,
         memory: MATRICES * 8.0 * P * P + activities,
-        // Weights and diagonals of every checkpoint, indices, and all directions of the last.
-        disk: checkpoints * (4.0 * n_params + 10.0 * 8.0 * spec.top as f64) + 3.0 * n_samples + 4.0 * 8.0 * P + maps,
+        // Weights, the state while training, diagonals of every checkpoint, indices, all directions of the last.
+        disk: networks * 4.0 * n_params
+            + checkpoints * (10.0 * 8.0 * spec.top as f64 + moments)
+            + 3.0 * n_samples
+            + 4.0 * 8.0 * P
+            + maps,
     }
 }
 

@@ -1,16 +1,18 @@
 //! One run: draw, train, analyse. A pure function of its [`RunSpec`] and the data set, times aside.
 
 use crate::interrupt::{self, Interrupted};
-use crate::plan::RunSpec;
-use crate::record::{AwdRecord, Checkpoint, Epoch, LayerRecord, Term, TrainingRecord};
+use crate::plan::{Keep, RunSpec};
+use crate::progress::Voice;
+use crate::provenance::Provenance;
+use crate::record::{AwdRecord, Checkpoint, Epoch, LayerRecord, MomentsRecord, StateRecord, Term, TrainingRecord};
 use crate::resample;
+use crate::run_dir::{LayerJob, RunDir};
 use crate::spectral;
 use anyhow::{Context, Result, bail};
 use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use superlinear_curvature::{LayerMoments, LayerSamples, absolute_hessian, largest_curvature};
 use superlinear_datasets::{Classes, Dataset, DrawPolicy, Normalisation, draw_test, draw_train};
 use superlinear_nets::{Loss, Network};
@@ -19,7 +21,7 @@ use superlinear_noise::{
     choose_partners, dual_perturbation, gradient_covariance, isotropy, weight_variance,
 };
 use superlinear_spectra::{Eigh, diagonal_in_basis, eigh};
-use superlinear_training::{Ended, ImageSamples, evaluate, train};
+use superlinear_training::{EpochRecord, ImageSamples, TrainingRun, TrainingState, evaluate};
 
 /// The generator's streams: each use of randomness has its own, so that none depends on how much another draws.
 #[derive(Clone, Copy)]
@@ -39,11 +41,91 @@ fn generator(spec: &RunSpec, stream: Stream) -> ChaCha8Rng {
     rng
 }
 
-/// Draws the images and trains the network, telling `epoch_done` of every epoch's number of images.
+/// The network after these epochs is kept by every training, whoever asks for it or not: so that a later analysis finds it.
+const KEPT_EPOCHS: [usize; 9] = [1, 10, 20, 30, 50, 70, 80, 90, 100];
+
+/// How trainings are stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Saving<'a> {
+    /// Where.
+    pub(crate) dir: &'a RunDir,
+    /// How much is kept.
+    pub(crate) keep: Keep,
+    /// How often a network in training is saved, at the end of an epoch.
+    pub(crate) every: Duration,
+    /// Who computes.
+    pub(crate) by: &'a Provenance,
+    /// Who says what was set aside.
+    pub(crate) voice: Voice,
+}
+
+/// Epochs after which a training keeps the network, the last one aside.
+pub(crate) fn kept_epochs(spec: &RunSpec, keep: Keep) -> Vec<usize> {
+    let always: &[usize] = if keep == Keep::None { &[] } else { &KEPT_EPOCHS };
+    let mut epochs: Vec<usize> = spec.checkpoints.iter().chain(always).copied().collect();
+    epochs.retain(|&epoch| epoch <= spec.epochs);
+    epochs.sort_unstable();
+    epochs.dedup();
+    epochs
+}
+
+/// The training of a run: as stored, or continued from where it was last saved, or begun. The networks that `spec` asks for
+/// are stored too. `epochs_done` hears of numbers of images.
+///
+/// Only for who holds the lock of the training stage.
 ///
 /// # Errors
-/// When a class has too few images, a number stops being finite, or the user interrupts.
-pub(crate) fn train_run(spec: &RunSpec, data: &Dataset, epoch_done: impl Fn(u64)) -> Result<TrainingRecord> {
+/// When a class has too few images, a number stops being finite, something cannot be read or written, or the user interrupts;
+/// the network has been saved then.
+pub(crate) fn train_run(
+    spec: &RunSpec,
+    data: &Dataset,
+    saving: Saving<'_>,
+    epochs_done: impl Fn(u64),
+) -> Result<TrainingRecord> {
+    let Saving { dir, voice, .. } = saving;
+    // Looks at each of them, so that a damaged one is set aside before it is written again.
+    let all_stored = |epochs: &[usize]| -> Result<bool> {
+        let found =
+            epochs.iter().map(|&epoch| Ok(dir.checkpoint(epoch).take(voice)?.is_some_and(|c| c.epoch == epoch)));
+        Ok(found.collect::<Result<Vec<bool>>>()?.into_iter().all(|found| found))
+    };
+    let images = spec.n_samples() as u64;
+    if let Some(record) = dir.training().take(voice)? {
+        let last = record.history.len();
+        let asked: Vec<usize> = spec.checkpoints.iter().copied().filter(|&epoch| epoch < last).chain([last]).collect();
+        if all_stored(&asked)? {
+            epochs_done(images * spec.epochs as u64);
+            return Ok(record);
+        }
+    }
+    let kept = kept_epochs(spec, saving.keep);
+    let mut state = dir.state().take(voice)?;
+    if let Some(before) = &state {
+        let passed: Vec<usize> = kept.iter().copied().filter(|&epoch| epoch <= before.history.len()).collect();
+        // What has been asked for since, or was damaged, is behind: from the beginning then.
+        if !all_stored(&passed)? {
+            state = None;
+        }
+    }
+    epochs_done(images * state.as_ref().map_or(0, |state| state.history.len() as u64));
+    let record = train_from(state, spec, data, saving, &kept, || epochs_done(images))?;
+    epochs_done(images * (spec.epochs - record.history.len()) as u64);
+    let record = dir.training().write(record, saving.by)?;
+    dir.state().remove()?;
+    Ok(record)
+}
+
+/// Draws the images and trains the network, from `state` on if there is one.
+fn train_from(
+    state: Option<StateRecord>,
+    spec: &RunSpec,
+    data: &Dataset,
+    saving: Saving<'_>,
+    kept: &[usize],
+    epoch_done: impl Fn(),
+) -> Result<TrainingRecord> {
+    let Saving { dir, by, .. } = saving;
     let start = Instant::now();
     let classes = Classes::first(spec.n_classes)?;
     let policy = DrawPolicy::ExactPerClass;
@@ -52,33 +134,55 @@ pub(crate) fn train_run(spec: &RunSpec, data: &Dataset, epoch_done: impl Fn(u64)
     let normalisation = Normalisation::of(spec.dataset);
     let samples = ImageSamples::drawn(&data.train, indices.clone(), normalisation);
     let net = Network::<f32>::init(spec.architecture(), &mut generator(spec, Stream::Weights));
-    let mut checkpoints = Vec::new();
-    let trained = train(net, &samples, &spec.sgd(), &mut generator(spec, Stream::Batches), |end| {
-        if spec.checkpoints.contains(&end.record.epoch) {
-            checkpoints.push(Checkpoint { epoch: end.record.epoch, weights: end.net.params().to_vec() });
+    let mut rng = generator(spec, Stream::Batches);
+    let (run, before_s) = match state {
+        None => (TrainingRun::new(net, &samples, spec.sgd()), 0.0),
+        Some(state) => {
+            rng.set_word_pos(state.word_pos);
+            let schedule = spec.sgd().schedule;
+            let epochs = state.history.iter().enumerate().map(|(k, &Epoch { loss, accuracy })| EpochRecord {
+                epoch: k + 1,
+                loss,
+                accuracy,
+                rate: schedule.rate(k),
+            });
+            let history = epochs.collect();
+            let before = TrainingState { params: state.params, order: state.order, history };
+            (TrainingRun::resume(net, before, &samples, spec.sgd()), state.wall_s)
         }
-        epoch_done(spec.n_samples() as u64);
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })
-    .with_context(|| spec.id())?;
-    if trained.ended == Ended::Interrupted {
-        return Err(Interrupted.into());
+    };
+    let mut run = run.with_context(|| spec.id())?;
+    let wall_s = || before_s + start.elapsed().as_secs_f64();
+    let mut saved = Instant::now();
+    while let Some(EpochRecord { epoch, .. }) = run.next_epoch(&mut rng).with_context(|| spec.id())? {
+        epoch_done();
+        if kept.contains(&epoch) {
+            dir.checkpoint(epoch).write(Checkpoint { epoch, weights: run.net().params().to_vec() }, by)?;
+        }
+        let interrupted = interrupt::requested();
+        if interrupted || saved.elapsed() >= saving.every {
+            let TrainingState { params, order, .. } = run.state();
+            let history = curve(run.history());
+            let word_pos = rng.get_word_pos();
+            dir.state().write(StateRecord { params, order, history, word_pos, wall_s: wall_s() }, by)?;
+            saved = Instant::now();
+        }
+        if interrupted {
+            return Err(Interrupted.into());
+        }
     }
-    let epoch = trained.history.len();
-    if checkpoints.last().is_none_or(|last| last.epoch != epoch) {
-        checkpoints.push(Checkpoint { epoch, weights: trained.net.params().to_vec() });
+    let epoch = run.history().len();
+    if !kept.contains(&epoch) {
+        dir.checkpoint(epoch).write(Checkpoint { epoch, weights: run.net().params().to_vec() }, by)?;
     }
     let test = draw_test(&data.test, &classes, spec.n_test, &mut generator(spec, Stream::TestDraw));
     let test = ImageSamples::drawn(&data.test, test, normalisation);
-    let (test_loss, test_accuracy) = evaluate(&trained.net, &test, spec.loss);
-    Ok(TrainingRecord {
-        indices,
-        checkpoints,
-        history: trained.history.iter().map(|e| Epoch { loss: e.loss, accuracy: e.accuracy }).collect(),
-        test_accuracy,
-        test_loss,
-        wall_s: start.elapsed().as_secs_f64(),
-    })
+    let (test_loss, test_accuracy) = evaluate(run.net(), &test, spec.loss);
+    Ok(TrainingRecord { indices, history: curve(run.history()), test_accuracy, test_loss, wall_s: wall_s() })
+}
+
+fn curve(history: &[EpochRecord]) -> Vec<Epoch> {
+    history.iter().map(|epoch| Epoch { loss: epoch.loss, accuracy: epoch.accuracy }).collect()
 }
 
 /// The matrices of an analysed layer, in the parameter basis.
@@ -105,6 +209,14 @@ pub(crate) struct LayerMatrices {
     moments_s: f64,
     /// Seconds for the eigenpairs.
     eigh_s: f64,
+}
+
+impl LayerMatrices {
+    /// What `--keep moments` keeps of them.
+    pub(crate) fn record(&self) -> MomentsRecord {
+        let packed = |A: &Mat<f64>| (0..A.ncols()).flat_map(|j| (0..=j).map(move |i| A[(i, j)])).collect();
+        MomentsRecord { order: self.H.nrows(), H: packed(&self.H), M2: packed(&self.M2), Sigma: packed(&self.Sigma) }
+    }
 }
 
 /// Rebuilds the matrices of a run's dense layer at one checkpoint, over its training images.
@@ -143,27 +255,20 @@ pub(crate) fn layer_matrices(
     Ok(LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s })
 }
 
-/// Analyses a run's dense layer at one checkpoint.
+/// The record of a run's dense layer, from its matrices.
 ///
 /// # Errors
-/// As [`layer_matrices`].
-pub(crate) fn analyse(
-    spec: &RunSpec,
-    training: &TrainingRecord,
-    checkpoint: &Checkpoint,
-    dense: usize,
-    data: &Dataset,
-) -> Result<LayerRecord> {
-    let matrices = layer_matrices(spec, &training.indices, checkpoint, dense, data)?;
+/// When a number is not finite, or an eigendecomposition fails its check.
+pub(crate) fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result<LayerRecord> {
+    let LayerJob { epoch, dense, is_last } = job;
     let LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s } = matrices;
     drop(H);
-    let is_final = checkpoint.epoch == training.history.len();
     let P = samples.n_params();
     let V_top = eigen.vectors.as_ref().subcols(0, spec.top.min(P));
     // The bounds look at every direction, and only of the trained network.
-    let V = if is_final { eigen.vectors.as_ref() } else { V_top };
+    let V = if is_last { eigen.vectors.as_ref() } else { V_top };
     let factor = batch_factor(spec.batch, samples.n_samples(), Sampling::WithReplacement)?;
-    let context = |what: &str| format!("{}, epoch {}: {what}", spec.id(), checkpoint.epoch);
+    let context = |what: &str| format!("{}, epoch {}: {what}", spec.id(), epoch);
     let (Sigma_in_H, c_in_h) =
         spectral::pair(Sigma.as_ref(), &eigen).with_context(|| context("C in the eigenbasis of H"))?;
     let (M2_in_H, m2_in_h) =
@@ -171,7 +276,7 @@ pub(crate) fn analyse(
     let c = Sigma_in_H.diagonal().into_iter().take(V.ncols()).map(|sigma| factor * sigma).collect();
     let m2 = M2_in_H.diagonal().into_iter().take(V.ncols()).collect();
     let abs_h = match spec.loss {
-        Loss::SoftmaxMse if is_final => Some(diagonal_in_basis(absolute_hessian(&net, &samples).as_ref(), V)),
+        Loss::SoftmaxMse if is_last => Some(diagonal_in_basis(absolute_hessian(&net, &samples).as_ref(), V)),
         // Behind a piecewise-linear tail the others have PSD per-sample Hessians, so E|h| = H.
         _ => None,
     };
@@ -197,7 +302,7 @@ pub(crate) fn analyse(
     };
     let above_noise = eigen.values.partition_point(|&lambda| lambda > eigen.noise_floor);
     let start = Instant::now();
-    let slopes = if is_final {
+    let slopes = if is_last {
         let V_window = eigen.vectors.as_ref().subcols(0, above_noise.min(spec.top));
         let found =
             resample::slopes(&net, &samples, V_window, spec.n_resamples, &mut generator(spec, Stream::Resamples));
@@ -207,7 +312,7 @@ pub(crate) fn analyse(
     };
     let slopes_s = start.elapsed().as_secs_f64();
     let spectral = match &spec.spectral {
-        Some(settings) if is_final && dense == spec.target_dense() => {
+        Some(settings) if is_last && dense == spec.target_dense() => {
             let input = spectral::SpectralInput {
                 samples: &samples,
                 net: &net,
@@ -224,7 +329,7 @@ pub(crate) fn analyse(
     let mut h = eigen.values;
     h.truncate(V.ncols());
     Ok(LayerRecord {
-        epoch: checkpoint.epoch,
+        epoch,
         dense,
         d_out: samples.d_out(),
         d_in: samples.d_in(),

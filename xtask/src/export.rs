@@ -2,21 +2,26 @@
 
 use crate::cli::ExportArgs;
 use crate::experiment::{LayerMatrices, layer_matrices};
+use crate::identity::Key;
+use crate::part::{PART, Part};
+use crate::plan::{Profile, RunSpec};
 use crate::provenance::Provenance;
-use crate::record::RunRecord;
-use crate::reproduce::{RUNS, load_dataset};
+use crate::record::TrainingRecord;
+use crate::reproduce::load_dataset;
+use crate::run_dir::RunDir;
 use anyhow::{Result, bail};
+use clap::ValueEnum;
 use faer::MatRef;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use superlinear_datasets::Normalisation;
 use superlinear_nets::{Architecture, Layer};
 use superlinear_noise::{Sampling, noise_covariance};
 use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
 use superlinear_store::staged::{OnExisting, StagedDir};
-use superlinear_store::{json, npz, record, safetensors};
+use superlinear_store::{json, npz, safetensors};
 
 /// The file by which an exported folder is known, so that no other folder is ever replaced.
 const MANIFEST: &str = "manifest.json";
@@ -26,28 +31,33 @@ const MANIFEST: &str = "manifest.json";
 /// # Errors
 /// When there is no such run, its data are missing, or the folder cannot be written.
 pub(crate) fn run(args: &ExportArgs) -> Result<()> {
-    let path = find_run(&args.out, &args.run_id)?;
-    let run: RunRecord = record::read(&path)?;
+    let provenance = Provenance::here();
+    let (spec, run, part) = find_run(&args.out, &args.run_id)?;
+    let training = run.training().read()?;
+    let trained = run.checkpoint(training.history.len()).read()?;
     let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
-    let (data, source) = load_dataset(run.spec.dataset, run.spec.source, args.data_dir.as_deref())?;
-    let Some(trained) = run.training.checkpoints.last() else { bail!("{}: holds no weights", path.display()) };
-    let matrices = layer_matrices(&run.spec, &run.training.indices, trained, run.spec.target_dense(), &data)?;
+    let data = load_dataset(spec.dataset, spec.source, args.data_dir.as_deref())?;
+    let hash = Key::of_dataset(&data).hex();
+    if !part.data.iter().any(|known| known.is_of(&spec) && known.sha256 == hash) {
+        bail!("{}: run {} was made of other images than those here", run.path().display(), spec.id());
+    }
+    let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
 
-    write_weights(&staged.path().join("weights.safetensors"), &run.spec.id(), &trained.weights, &matrices)?;
-    let normalisation = Normalisation::of(run.spec.dataset);
+    write_weights(&staged.path().join("weights.safetensors"), &spec.id(), &trained.weights, &matrices)?;
+    let normalisation = Normalisation::of(spec.dataset);
     let images = data.train.shape().len();
-    let mut x = vec![0.0_f32; images * run.training.indices.len()];
-    let mut y = Vec::with_capacity(run.training.indices.len());
-    for (x, &index) in x.chunks_exact_mut(images).zip(&run.training.indices) {
+    let mut x = vec![0.0_f32; images * training.indices.len()];
+    let mut y = Vec::with_capacity(training.indices.len());
+    for (x, &index) in x.chunks_exact_mut(images).zip(&training.indices) {
         normalisation.normalise_into(data.train.shape(), data.train.image(index), x);
         y.push(i64::from(data.train.labels()[index]));
     }
     let shape = [y.len(), images];
     let arrays = [("x", ArrayView::new(&shape, &x)?), ("y", ArrayView::new(&shape[..1], &y)?)];
     npz::write(&staged.path().join("data.npz"), &arrays, Compression::Deflated)?;
-    write_moments(&staged.path().join("moments.npz"), &run, &matrices)?;
+    write_moments(&staged.path().join("moments.npz"), &spec, &matrices)?;
     write_awd(&staged.path().join("awd.npz"), &matrices)?;
-    json::write(&staged.path().join(MANIFEST), &manifest(&run, &source))?;
+    json::write(&staged.path().join(MANIFEST), &manifest(&spec, &training, provenance))?;
     staged.publish()?;
     writeln!(
         std::io::stdout(),
@@ -57,34 +67,31 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-/// The record of a run in `out/runs`, or in `out/<profile>/runs` of the one profile that has it.
-fn find_run(out: &Path, id: &str) -> Result<PathBuf> {
+/// A run of the results in `out`, or in `out/<profile>` of the one profile that has it.
+fn find_run(out: &Path, id: &str) -> Result<(RunSpec, RunDir, Part)> {
     let mut folders = vec![out.to_owned()];
-    folders.extend(["smoke", "quick", "paper"].map(|profile| out.join(profile)));
-    let records = folders.iter().map(|folder| folder.join(RUNS).join(format!("{id}.run")));
-    let found: Vec<PathBuf> = records.filter(|path| path.is_file()).collect();
-    match found.as_slice() {
-        [path] => Ok(path.clone()),
-        [] => {
-            let mut known: Vec<String> = folders.iter().flat_map(|folder| run_ids(folder)).collect();
-            known.sort();
-            known.dedup();
-            let known =
-                if known.is_empty() { "none; run `cargo xtask reproduce` first".to_owned() } else { known.join(", ") };
-            bail!("no run {id:?} under {}; known: {known}", out.display())
-        }
-        several => {
-            let places: Vec<String> = several.iter().map(|path| path.display().to_string()).collect();
-            bail!("run {id:?} is there more than once; choose by --out: {}", places.join(", "))
+    folders.extend(Profile::value_variants().iter().map(|profile| out.join(profile.to_string())));
+    let (mut found, mut known) = (Vec::new(), Vec::new());
+    for folder in folders.into_iter().filter(|folder| folder.join(PART).is_file()) {
+        let part = Part::read(&folder)?;
+        for (spec, run) in part.run_dirs(&folder)? {
+            known.push(spec.id());
+            if spec.id() == id {
+                found.push((spec, run, part.clone(), folder.clone()));
+            }
         }
     }
-}
-
-fn run_ids(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder.join(RUNS)) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    let runs = paths.filter(|path| path.extension().is_some_and(|extension| extension == "run"));
-    runs.filter_map(|path| Some(path.file_stem()?.to_string_lossy().into_owned())).collect()
+    if found.len() > 1 {
+        let places: Vec<String> = found.iter().map(|(.., folder)| folder.display().to_string()).collect();
+        bail!("run {id:?} is there more than once; choose by --out: {}", places.join(", "));
+    }
+    if let Some((spec, run, part, _)) = found.pop() {
+        return Ok((spec, run, part));
+    }
+    known.sort();
+    known.dedup();
+    let known = if known.is_empty() { "none; run `cargo xtask reproduce` first".to_owned() } else { known.join(", ") };
+    bail!("no run {id:?} under {}; known: {known}", out.display())
 }
 
 /// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` and `torch.nn.Conv2d` layers called `fc1`,
@@ -149,10 +156,10 @@ fn layer_words(architecture: &Architecture) -> Vec<String> {
 }
 
 /// `H`, `M2`, `Sigma`, `C`, `eigenvalues` and `eigenvectors` (as columns) in the parameter basis, row-major `vec(W)`.
-fn write_moments(path: &Path, run: &RunRecord, matrices: &LayerMatrices) -> Result<()> {
+fn write_moments(path: &Path, spec: &RunSpec, matrices: &LayerMatrices) -> Result<()> {
     let LayerMatrices { samples, H, M2, Sigma, eigen, .. } = matrices;
     let n_samples = samples.n_samples();
-    let C = noise_covariance(Sigma.as_ref(), run.spec.batch, n_samples, Sampling::WithReplacement)?;
+    let C = noise_covariance(Sigma.as_ref(), spec.batch, n_samples, Sampling::WithReplacement)?;
     let P = samples.n_params();
     let named = [
         ("H", row_major(H.as_ref())),
@@ -201,20 +208,19 @@ fn row_major(A: MatRef<'_, f64>) -> Vec<f64> {
     (0..A.nrows()).flat_map(|i| (0..A.ncols()).map(move |j| A[(i, j)])).collect()
 }
 
-fn manifest(run: &RunRecord, source: &str) -> serde_json::Value {
-    let spec = &run.spec;
+fn manifest(spec: &RunSpec, training: &TrainingRecord, provenance: Provenance) -> serde_json::Value {
     let sgd = spec.sgd();
     let architecture = spec.architecture();
     serde_json::json!({
         "run": spec.id(),
         "spec": spec,
-        "data_source": source,
+        "data_source": spec.source.words(),
         "network": layer_words(&architecture),
         "target_layer": format!("fc{}.weight", spec.target_dense() + 1),
         "training": {
             "batch": sgd.batch,
             "max_epochs": sgd.epochs,
-            "epochs_run": run.training.history.len(),
+            "epochs_run": training.history.len(),
             "learning_rate": sgd.schedule.initial,
             "learning_rate_floor": sgd.schedule.floor,
             "cosine_t_max": sgd.schedule.t_max,
@@ -241,6 +247,6 @@ fn manifest(run: &RunRecord, source: &str) -> serde_json::Value {
             "eigenvectors": "columns, by descending eigenvalue of H",
             "loss": "per sample; squared errors are means over the 10 outputs",
         },
-        "provenance": Provenance::here(),
+        "provenance": provenance,
     })
 }

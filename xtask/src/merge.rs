@@ -1,12 +1,15 @@
 //! `cargo xtask merge`: the shares of a reproduction become one.
 
 use crate::cli::MergeArgs;
-use crate::part::{self, Part};
-use crate::plan;
+use crate::experiment::kept_epochs;
+use crate::part::Part;
+use crate::plan::{self, Keep, RunSpec};
 use crate::progress::Voice;
-use crate::provenance::Provenance;
+use crate::provenance::{self, Provenance};
 use crate::publish::{self, Published};
 use crate::record::RunRecord;
+use crate::reproduce::{RUNS, lock_results};
+use crate::run_dir::{RunDir, layers_of};
 use crate::summary::DataSummary;
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -18,18 +21,8 @@ use std::path::Path;
 /// results cannot be written. Nothing is written then.
 pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
-    let mut parts = Vec::new();
-    let mut found: Vec<(RunRecord, &Path)> = Vec::new();
-    for dir in &args.dirs {
-        let (part, runs) = part::read(dir)?;
-        parts.push(part);
-        for run in runs {
-            if let Some((_, other)) = found.iter().find(|(known, _)| known.spec.id() == run.spec.id()) {
-                bail!("run {} is in {} and in {}", run.spec.id(), other.display(), dir.display());
-            }
-            found.push((run, dir));
-        }
-    }
+    let (provenance, program) = (Provenance::here(), provenance::program()?);
+    let parts: Vec<Part> = args.dirs.iter().map(|dir| Part::read(dir)).collect::<Result<_>>()?;
     let Some(first) = parts.first() else { bail!("no folders to merge") };
     for (part, dir) in parts.iter().zip(&args.dirs).skip(1) {
         if part.request != first.request {
@@ -52,38 +45,69 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
             );
         }
     }
-    let request = &first.request;
-    let mut runs = Vec::new();
-    let mut missing = Vec::new();
-    for spec in plan::runs(request)? {
-        match found.iter().position(|(run, _)| run.spec.id() == spec.id()) {
-            None => missing.push(spec.id()),
-            Some(position) => {
-                let (run, dir) = found.swap_remove(position);
-                if run.spec != spec {
-                    bail!("{}: run {} has other settings than the request asks for", dir.display(), spec.id());
-                }
-                runs.push(run);
+    let mut found: Vec<(RunSpec, RunDir, &Part, &Path)> = Vec::new();
+    for (part, dir) in parts.iter().zip(&args.dirs) {
+        for (spec, run) in part.run_dirs(dir)? {
+            if let Some((.., other)) = found.iter().find(|(known, ..)| known.id() == spec.id()) {
+                bail!("run {} is in {} and in {}", spec.id(), other.display(), dir.display());
             }
+            found.push((spec, run, part, dir));
         }
     }
+    let request = &first.request;
+    let planned = plan::runs(request)?;
+    let place = |spec: &RunSpec| found.iter().position(|(known, ..)| known == spec);
+    let missing: Vec<String> = planned.iter().filter(|spec| place(spec).is_none()).map(RunSpec::id).collect();
     if !missing.is_empty() {
         bail!("{} runs are missing: {}", missing.len(), missing.join(", "));
     }
-    if let Some((run, dir)) = found.first() {
-        bail!("{}: run {} is not part of the request", dir.display(), run.spec.id());
+    let mut runs = Vec::new();
+    for spec in &planned {
+        let (spec, run, part, _) = &found[place(spec).expect("no run is missing")];
+        runs.push(part.record(spec, run)?);
     }
+
     let target = args.out.join(request.profile.to_string());
     publish::prepare(&target)?;
+    let _lock = lock_results(&target, voice)?;
+    let data = data(&parts);
+    for run in &runs {
+        let (spec, from, part, _) = &found[place(&run.spec).expect("no run is missing")];
+        let hash = part.data.iter().find(|data| data.is_of(spec)).map_or("", |data| &data.sha256);
+        copy(spec, from, &RunDir::of(&target.join(RUNS), spec, hash), run)?;
+    }
     let published = Published {
         request,
         shard: None,
-        data: data(&parts),
-        provenance: Provenance::here(),
+        data,
+        provenance,
+        program,
+        keep: parts.iter().map(|part| part.keep).min().unwrap_or(Keep::Summary),
         threads: parts.iter().map(|part| part.threads).max().unwrap_or(1),
         wall_s: parts.iter().map(|part| part.wall_s).fold(0.0, f64::max),
     };
     published.write(&runs, &target, voice)
+}
+
+/// Copies what a finished run consists of to another folder.
+fn copy(spec: &RunSpec, from: &RunDir, to: &RunDir, run: &RunRecord) -> Result<()> {
+    if from.path() == to.path() {
+        return Ok(());
+    }
+    from.about().copy_to(&to.about())?;
+    for epoch in kept_epochs(spec, Keep::Summary).into_iter().chain([run.training.history.len()]) {
+        if from.checkpoint(epoch).path().is_file() {
+            from.checkpoint(epoch).copy_to(&to.checkpoint(epoch))?;
+        }
+    }
+    for job in layers_of(spec, &run.training) {
+        from.layer(spec, job).copy_to(&to.layer(spec, job))?;
+        if from.moments(spec, job).path().is_file() {
+            from.moments(spec, job).copy_to(&to.moments(spec, job))?;
+        }
+    }
+    // Last: it says that training is over.
+    from.training().copy_to(&to.training())
 }
 
 /// Every data set once from each source.

@@ -209,6 +209,7 @@ pub(crate) fn title(spec: &RunSpec) -> String {
         Model::Mlp => "MLP",
         Model::DeepMlp => "Deep MLP",
         Model::Cnn => "CNN",
+        Model::Tiny => "Tiny MLP",
     };
     let dataset = match spec.dataset {
         DatasetName::Mnist => "MNIST",

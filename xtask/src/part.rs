@@ -1,17 +1,19 @@
-//! What a folder of results says of itself: which request, which share of it, on which data.
+//! What a folder of results says of itself: which request, which share of it, on which data, and which files it made of them.
 
-use crate::plan::Request;
+use crate::identity::Key;
+use crate::plan::{self, Keep, Request, RunSpec};
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
 use crate::reproduce::RUNS;
+use crate::run_dir::{RunDir, layers_of};
 use crate::shard::Shard;
 use crate::summary::DataSummary;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use superlinear_store::{json, record};
+use superlinear_store::json;
 
-/// Name of the file.
+/// Name of the file; written last, so that a folder that has it is finished.
 pub(crate) const PART: &str = "part.json";
 
 /// A share of a reproduction, or all of it.
@@ -27,6 +29,12 @@ pub(crate) struct Part {
     pub(crate) data: Vec<DataSummary>,
     /// Commit, machine, version.
     pub(crate) provenance: Provenance,
+    /// SHA-256 of the program that drew the results, in hexadecimal.
+    pub(crate) program: String,
+    /// What is kept of the runs.
+    pub(crate) keep: Keep,
+    /// Every other file of the results, and its SHA-256 in hexadecimal.
+    pub(crate) files: Vec<(String, String)>,
     /// Threads used.
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
@@ -35,33 +43,72 @@ pub(crate) struct Part {
 
 impl Part {
     /// The current layout.
-    pub(crate) const SCHEMA: u32 = 1;
+    pub(crate) const SCHEMA: u32 = 2;
+
+    /// What a folder of results says.
+    ///
+    /// # Errors
+    /// When the folder is none, or of another layout.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let file = dir.join(PART);
+        if !file.is_file() {
+            bail!("{}: no {PART}, expected a folder that `reproduce` has finished", dir.display());
+        }
+        let layout: Layout = json::read(&file)?;
+        if layout.schema != Self::SCHEMA {
+            bail!("{}: layout {}, expected {}", file.display(), layout.schema, Self::SCHEMA);
+        }
+        Ok(json::read(&file)?)
+    }
+
+    /// The runs of this part with their folders under `dir`.
+    ///
+    /// # Errors
+    /// When the request plans no runs, or needs data that the part does not name.
+    pub(crate) fn run_dirs(&self, dir: &Path) -> Result<Vec<(RunSpec, RunDir)>> {
+        let specs = plan::runs(&self.request)?;
+        let specs = self.shard.map_or(specs.clone(), |shard| shard.of(&specs));
+        let runs = dir.join(RUNS);
+        let of = |spec: RunSpec| {
+            let data = self.data.iter().find(|data| data.is_of(&spec));
+            let data = data.with_context(|| format!("{}: no data of run {}", dir.join(PART).display(), spec.id()))?;
+            let run = RunDir::of(&runs, &spec, &data.sha256);
+            Ok((spec, run))
+        };
+        specs.into_iter().map(of).collect()
+    }
+
+    /// The records of a run, all of which have to be there.
+    ///
+    /// # Errors
+    /// When they are not, or were not to be kept.
+    pub(crate) fn record(&self, spec: &RunSpec, run: &RunDir) -> Result<RunRecord> {
+        if self.keep == Keep::None {
+            bail!("{}: the runs were not kept (--keep none)", run.path().display());
+        }
+        let training = run.training().read()?;
+        let layers = layers_of(spec, &training).into_iter().map(|job| run.layer(spec, job).read());
+        let layers = layers.collect::<Result<_>>()?;
+        Ok(RunRecord { spec: spec.clone(), training, layers })
+    }
+
+    /// Whether every other file of the results in `dir` is as it was written.
+    pub(crate) fn files_are_intact(&self, dir: &Path) -> bool {
+        self.files
+            .iter()
+            .all(|(name, hash)| std::fs::read(dir.join(name)).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash))
+    }
 }
 
-/// A folder of results with all the runs in it.
-///
-/// # Errors
-/// When the folder is none, or a record cannot be read.
-pub(crate) fn read(dir: &Path) -> Result<(Part, Vec<RunRecord>)> {
-    let file = dir.join(PART);
-    if !file.is_file() {
-        bail!("{}: no {PART}, expected a folder that `reproduce` has finished", dir.display());
+/// The field that every layout has.
+#[derive(Deserialize)]
+struct Layout {
+    schema: u32,
+}
+
+impl DataSummary {
+    /// Whether a run draws from this data set.
+    pub(crate) fn is_of(&self, spec: &RunSpec) -> bool {
+        self.name == spec.dataset.to_string() && self.source == spec.source.words()
     }
-    let part: Part = json::read(&file)?;
-    if part.schema != Part::SCHEMA {
-        bail!("{}: layout {}, expected {}", file.display(), part.schema, Part::SCHEMA);
-    }
-    let runs = dir.join(RUNS);
-    let mut files = Vec::new();
-    if runs.is_dir() {
-        for entry in std::fs::read_dir(&runs).with_context(|| format!("{}: cannot read", runs.display()))? {
-            let path = entry.with_context(|| format!("{}: cannot read", runs.display()))?.path();
-            if path.extension().is_some_and(|extension| extension == "run") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    let runs = files.iter().map(|file| Ok(record::read(file)?)).collect::<Result<_>>()?;
-    Ok((part, runs))
 }

@@ -17,6 +17,21 @@ pub(crate) enum Profile {
     Quick,
     /// The paper's list at full scale, four seeds
     Paper,
+    /// A second: two tiny networks, for tests of what stops and goes on
+    #[value(hide = true)]
+    Tiny,
+}
+
+/// What stays on the disk of a finished reproduction, besides its results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Keep {
+    /// Nothing: the runs' folders are removed once the results are written; no verify, export or merge then
+    None,
+    /// Networks, curves and diagonals: enough to draw, verify and export
+    Summary,
+    /// Also the matrices H, M₂ and Σ of every analysed layer
+    Moments,
 }
 
 impl std::fmt::Display for Profile {
@@ -25,6 +40,7 @@ impl std::fmt::Display for Profile {
             Self::Smoke => "smoke",
             Self::Quick => "quick",
             Self::Paper => "paper",
+            Self::Tiny => "tiny",
         })
     }
 }
@@ -39,6 +55,8 @@ pub(crate) enum Model {
     DeepMlp,
     /// Four 3×3 convolutions with pooling, then 128→20→10; the target is 128→20.
     Cnn,
+    /// Fully connected, no bias, two hidden layers of 12: none of the paper's.
+    Tiny,
 }
 
 /// Where a run's images come from.
@@ -51,12 +69,23 @@ pub(crate) enum Source {
     Full,
 }
 
+impl Source {
+    /// As summaries say it.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded subset",
+            Self::Full => "full set, checked by SHA-256",
+        }
+    }
+}
+
 impl std::fmt::Display for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Mlp => "mlp",
             Self::DeepMlp => "deep-mlp",
             Self::Cnn => "cnn",
+            Self::Tiny => "tiny",
         })
     }
 }
@@ -140,6 +169,8 @@ impl RunSpec {
                 let images = superlinear_nets::ImageShape { channels, height, width };
                 return Architecture::paper_cnn(images).expect("the paper's networks are networks");
             }
+            (Model::Tiny, DatasetName::Cifar10) => &[3072, 12, 12, 10],
+            (Model::Tiny, DatasetName::Mnist | DatasetName::FashionMnist) => &[784, 12, 12, 10],
             (Model::Mlp, DatasetName::Cifar10) => &[3072, 1000, 50, 50, 10],
             (Model::Mlp, DatasetName::Mnist | DatasetName::FashionMnist) => &[784, 50, 50, 10],
             (Model::DeepMlp, DatasetName::Cifar10) => &[3072, 50, 50, 50, 50, 10],
@@ -158,7 +189,7 @@ impl RunSpec {
         let target = self.target_dense();
         match self.model {
             Model::DeepMlp => (1..=target).collect(),
-            Model::Mlp | Model::Cnn => vec![target],
+            Model::Mlp | Model::Cnn | Model::Tiny => vec![target],
         }
     }
 
@@ -233,16 +264,17 @@ pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
         bail!("no run {unknown:?} in profile {}; known: {}", request.profile, known.join(", "));
     }
     let checkpoints = request.checkpoints.as_deref().unwrap_or(match request.profile {
-        Profile::Smoke => &[20],
+        Profile::Smoke | Profile::Tiny => &[20],
         Profile::Quick | Profile::Paper => &PAPER_CHECKPOINTS,
     });
     let null_draws = match request.profile {
-        Profile::Smoke => 2,
+        Profile::Smoke | Profile::Tiny => 2,
         Profile::Quick => 9,
         Profile::Paper => 99,
     };
     let n_resamples = match request.profile {
         Profile::Smoke => 200,
+        Profile::Tiny => 20,
         Profile::Quick | Profile::Paper => 1_000,
     };
     let needed =
@@ -341,7 +373,7 @@ impl Row {
                 epochs: 100,
                 ..self.run(0, Source::Embedded, seed)
             },
-            Model::Mlp | Model::DeepMlp => {
+            Model::Mlp | Model::DeepMlp | Model::Tiny => {
                 let run = self.run(2, Source::Embedded, seed);
                 RunSpec { n_per_class: run.n_per_class.min(available), ..run }
             }
@@ -352,7 +384,7 @@ impl Row {
 /// Every run of a profile, without checkpoints.
 fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
     let n_seeds = n_seeds.unwrap_or(match profile {
-        Profile::Smoke => 1,
+        Profile::Smoke | Profile::Tiny => 1,
         Profile::Quick => 2,
         Profile::Paper => 4,
     });
@@ -373,7 +405,15 @@ fn all_runs(profile: Profile, n_seeds: Option<usize>) -> Vec<RunSpec> {
                     ..row.run(k, Source::Embedded, seed)
                 })),
                 Profile::Quick if seed == 0 && row.loss == Loss::CrossEntropy => runs.push(row.embedded_run(seed)),
-                Profile::Quick | Profile::Smoke => {}
+                Profile::Tiny if is_main => runs.push(RunSpec {
+                    model: Model::Tiny,
+                    n_per_class: 60,
+                    n_test: 100,
+                    epochs: 60,
+                    top: 100,
+                    ..row.run(0, Source::Embedded, seed)
+                }),
+                Profile::Quick | Profile::Smoke | Profile::Tiny => {}
             }
         }
     }

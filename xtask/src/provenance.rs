@@ -1,5 +1,7 @@
 //! Where results come from: commit, machine, data.
 
+use crate::identity::Key;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 
@@ -15,7 +17,7 @@ pub(crate) struct Provenance {
 }
 
 impl Provenance {
-    /// Looks around.
+    /// Looks around. To be called when a command begins: hours later the tree may be at another commit.
     pub(crate) fn here() -> Self {
         Self {
             commit: commit().unwrap_or_else(|| "unknown".to_owned()),
@@ -23,6 +25,16 @@ impl Provenance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+/// SHA-256 of the program that is running, in hexadecimal: results of another build are not taken for its own.
+///
+/// # Errors
+/// When the system does not say where it is.
+pub(crate) fn program() -> Result<String> {
+    let path = std::env::current_exe().context("cannot find this program")?;
+    let bytes = std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
+    Ok(Key::of(&bytes).hex())
 }
 
 fn commit() -> Option<String> {

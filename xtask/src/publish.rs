@@ -1,18 +1,19 @@
 //! From finished runs to a folder of results: figures, tables, claims, summary, report.
 
+use crate::identity::Key;
 use crate::outputs::{CaptionedFigure, Drawn, Featured, OutputId};
 use crate::part::{PART, Part};
-use crate::plan::Request;
+use crate::plan::{Keep, Request};
 use crate::progress::Voice;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
-use crate::reproduce::{REPORT, RUNS, SUMMARY};
+use crate::reproduce::{REPORT, SUMMARY};
 use crate::shard::Shard;
 use crate::summary::{DataSummary, FigureSummary, RunSummary, Summary, TableSummary};
 use crate::{claims, interrupt, report};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-use superlinear_store::{atomic, csv, json, record};
+use superlinear_store::{atomic, csv, json};
 
 /// Fails now, not after the training, when the results cannot be written.
 ///
@@ -21,8 +22,13 @@ use superlinear_store::{atomic, csv, json, record};
 pub(crate) fn prepare(target: &Path) -> Result<()> {
     let probe = target.join(".writable");
     atomic::write(&probe, b"")?;
-    std::fs::remove_file(&probe).with_context(|| format!("{}: cannot remove", probe.display()))?;
-    Ok(())
+    match std::fs::remove_file(&probe) {
+        // Another process may have looked at the same moment.
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
+            Err(cause).with_context(|| format!("{}: cannot remove", probe.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What finished runs answer and come from.
@@ -35,6 +41,10 @@ pub(crate) struct Published<'a> {
     pub(crate) data: Vec<DataSummary>,
     /// Commit, machine, version.
     pub(crate) provenance: Provenance,
+    /// SHA-256 of this program, in hexadecimal.
+    pub(crate) program: String,
+    /// What is kept of the runs.
+    pub(crate) keep: Keep,
     /// Threads used.
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
@@ -42,17 +52,19 @@ pub(crate) struct Published<'a> {
 }
 
 impl Published<'_> {
-    /// Draws, judges and writes everything; the summary and the report last.
+    /// Draws, judges and writes everything; the summary and the report last, and then what they are a part of.
+    ///
+    /// Only for who holds the lock of the results.
     ///
     /// # Errors
     /// When a fit is not possible, the results cannot be written, or the user interrupts.
     pub(crate) fn write(self, runs: &[RunRecord], target: &Path, voice: Voice) -> Result<()> {
         let files = self.render(runs, voice)?;
         interrupt::check()?;
-        self.write_runs(runs, target)?;
         for (name, bytes) in &files {
             atomic::write(&target.join(name), bytes)?;
         }
+        self.write_part(&files, target)?;
         voice.line(&format!("{:>10}  {}", "report", target.join(REPORT).display()));
         Ok(())
     }
@@ -91,20 +103,22 @@ impl Published<'_> {
         Ok(files)
     }
 
-    /// Writes the records, and then what they are a part of.
+    /// Writes what the runs and these files are a part of.
     ///
     /// # Errors
-    /// When they cannot be written.
-    pub(crate) fn write_runs(&self, runs: &[RunRecord], target: &Path) -> Result<()> {
-        for run in runs {
-            record::write(&target.join(RUNS).join(format!("{}.run", run.spec.id())), run)?;
-        }
+    /// When it cannot be written.
+    pub(crate) fn write_part(&self, files: &[(PathBuf, Vec<u8>)], target: &Path) -> Result<()> {
+        // With slashes on every system: the names are read elsewhere too.
+        let name = |path: &Path| path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
         let part = Part {
             schema: Part::SCHEMA,
             request: self.request.clone(),
             shard: self.shard,
             data: self.data.clone(),
             provenance: self.provenance.clone(),
+            program: self.program.clone(),
+            keep: self.keep,
+            files: files.iter().map(|(path, bytes)| (name(path), Key::of(bytes).hex())).collect(),
             threads: self.threads,
             wall_s: self.wall_s,
         };

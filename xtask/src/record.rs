@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use spectral::{PairRecord, SpectralRecord};
 use superlinear_store::record::Record;
 
-/// One finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One finished run, read from its records.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RunRecord {
     /// Its settings.
     pub(crate) spec: RunSpec,
@@ -37,13 +37,11 @@ impl RunRecord {
     }
 }
 
-/// A trained network.
+/// How a network was trained. Its weights are a [`Checkpoint`] of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct TrainingRecord {
     /// The drawn training images, as positions in the data set's training split.
     pub(crate) indices: Vec<usize>,
-    /// All parameters at every checkpoint, by epoch; the last one is the trained network.
-    pub(crate) checkpoints: Vec<Checkpoint>,
     /// One entry an epoch.
     pub(crate) history: Vec<Epoch>,
     /// Share of test images classified right.
@@ -184,7 +182,56 @@ pub(crate) struct Term {
     pub(crate) diagonal: Vec<f64>,
 }
 
-impl Record for RunRecord {
-    const KIND: &'static str = "run";
-    const VERSION: u32 = 4;
+/// What a run's folder is of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AboutRecord {
+    /// The settings that were asked for when the folder was made; those of the analysis may have changed since.
+    pub(crate) spec: RunSpec,
+    /// SHA-256 of the data set's images and labels, in hexadecimal.
+    pub(crate) data: String,
+}
+
+/// Training under way, between two epochs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StateRecord {
+    /// All parameters.
+    pub(crate) params: Vec<f32>,
+    /// The order of the samples that the next epoch shuffles further.
+    pub(crate) order: Vec<usize>,
+    /// One entry an epoch done.
+    pub(crate) history: Vec<Epoch>,
+    /// Where the generator of the batches stands in its stream, in words of 32 bits.
+    pub(crate) word_pos: u128,
+    /// Seconds so far.
+    pub(crate) wall_s: f64,
+}
+
+/// The matrices of an analysed layer in the parameter basis, each once: `a_ij` for `i ≤ j`, column by column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MomentsRecord {
+    /// `P`.
+    pub(crate) order: usize,
+    /// `H`.
+    pub(crate) H: Vec<f64>,
+    /// `M₂`.
+    pub(crate) M2: Vec<f64>,
+    /// `Σ`.
+    pub(crate) Sigma: Vec<f64>,
+}
+
+macro_rules! records {
+    ($($content:ty: $kind:literal, $version:literal;)*) => {$(
+        impl Record for $content {
+            const KIND: &'static str = $kind;
+            const VERSION: u32 = $version;
+        }
+    )*};
+}
+records! {
+    AboutRecord: "run", 4;
+    TrainingRecord: "training", 1;
+    StateRecord: "training-state", 1;
+    Checkpoint: "checkpoint", 1;
+    LayerRecord: "layer", 1;
+    MomentsRecord: "moments", 1;
 }

@@ -1,31 +1,41 @@
 //! `cargo xtask reproduce`: plan, train, analyse, and publish.
+//!
+//! Every stage of a run leaves a record in the run's folder ([`run_dir`](crate::run_dir)), and a stage that has one is not
+//! done again. So the same command continues what was stopped at any instant, and several processes on one folder share
+//! the stages.
 
 use crate::cli::ReproduceArgs;
 use crate::estimate::{self, Cost, Speed, human_bytes, human_time};
-use crate::experiment::{analyse, train_run};
+use crate::experiment::{Saving, analyse, layer_matrices, train_run};
+use crate::identity::Key;
+use crate::interrupt::Interrupted;
 use crate::outputs::{Featured, OutputId};
-use crate::plan::{self, Request, RunSpec, Source};
+use crate::part::{PART, Part};
+use crate::plan::{self, Keep, Request, RunSpec, Source};
 use crate::progress::Voice;
-use crate::provenance::Provenance;
+use crate::provenance::{self, Provenance};
 use crate::publish::{self, Published};
-use crate::record::{Checkpoint, RunRecord, TrainingRecord};
+use crate::record::{AboutRecord, LayerRecord, RunRecord, TrainingRecord};
+use crate::run_dir::{LOCKS, LayerJob, RunDir, layers_of};
+use crate::shard::Shard;
 use crate::summary::DataSummary;
-use crate::{interrupt, schedule};
+use crate::{interrupt, work};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::num::NonZeroUsize;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use superlinear_datasets::{Dataset, DatasetName, cache, embedded};
+use superlinear_store::lock::Lock;
 
-/// Folder of the runs' records inside a profile's results.
+/// Folder of the runs' folders inside a profile's results.
 pub(crate) const RUNS: &str = "runs";
 /// Name of the summary inside a profile's results; written last but for the report.
 pub(crate) const SUMMARY: &str = "summary.json";
 /// Name of the report inside a profile's results.
 pub(crate) const REPORT: &str = "report.html";
 /// Folder of the shares inside a profile's results.
-const SHARDS: &str = "shards";
+pub(crate) const SHARDS: &str = "shards";
 
 /// Runs the command.
 ///
@@ -41,44 +51,218 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
         checkpoints: args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect()),
     };
     let shard = args.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
+    if shard.is_some() && args.keep == Keep::None {
+        bail!("--keep none leaves nothing to merge: use another with --shard");
+    }
     let mut specs = plan::runs(&request)?;
     if let Some(shard) = shard {
         specs = shard.of(&specs);
     }
     let threads = threads(args.threads);
     if args.dry_run {
-        return dry_run(&specs, threads);
+        return dry_run(&specs, threads, args.keep);
     }
     let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
     let whole = args.out.join(request.profile.to_string());
     let target = shard.map_or_else(|| whole.clone(), |shard| whole.join(SHARDS).join(shard.folder()));
+    let (provenance, program) = (Provenance::here(), provenance::program()?);
     publish::prepare(&target)?;
     interrupt::listen()?;
 
-    let provenance = Provenance::here();
-    let start = Instant::now();
     let data = load_data(&specs, args.data_dir.as_deref())?;
-    let trained = train_all(&specs, &data, threads, voice)?;
-    let runs = analyse_all(&specs, trained, &data, threads, voice)?;
-    let data = data.iter().map(Loaded::summary).collect();
-    let published =
-        Published { request: &request, shard, data, provenance, threads, wall_s: start.elapsed().as_secs_f64() };
-    match shard {
-        None => published.write(&runs, &target, voice),
-        Some(shard) => {
-            interrupt::check()?;
-            published.write_runs(&runs, &target)?;
-            voice.line(&format!(
-                "{:>10}  {} runs in {}",
-                format!("{}/{}", shard.index, shard.count),
-                runs.len(),
+    let every = Duration::try_from_secs_f64(args.save_every).context("--save-every")?;
+    let reproduction = Reproduction {
+        args: &args,
+        request: &request,
+        shard,
+        specs: &specs,
+        data: &data,
+        target,
+        threads,
+        every,
+        provenance,
+        program,
+        voice,
+    };
+    match reproduction.run() {
+        Err(error) if error.is::<Interrupted>() => {
+            let target = reproduction.target.join(RUNS);
+            Err(error.context(format!(
+                "interrupted: what is done is saved in {}; the same command goes on from there",
                 target.display()
-            ));
-            let all = whole.join(SHARDS).join(format!("*-of-{}", shard.count));
-            voice.line(&format!("{:>10}  cargo xtask merge {} --out {}", "then", all.display(), args.out.display()));
-            Ok(())
+            )))
         }
+        other => other,
     }
+}
+
+/// One call of the command, planned.
+struct Reproduction<'a> {
+    args: &'a ReproduceArgs,
+    request: &'a Request,
+    shard: Option<Shard>,
+    specs: &'a [RunSpec],
+    data: &'a [Loaded],
+    target: PathBuf,
+    threads: usize,
+    every: Duration,
+    provenance: Provenance,
+    program: String,
+    voice: Voice,
+}
+
+impl Reproduction<'_> {
+    fn run(&self) -> Result<()> {
+        let Self { voice, ref target, shard, .. } = *self;
+        if self.is_done()? {
+            let what = if shard.is_some() { PART } else { REPORT };
+            voice.line(&format!("{:>10}  nothing to do: {} is up to date", "done", target.join(what).display()));
+            return Ok(());
+        }
+        let start = Instant::now();
+        let dirs: Vec<RunDir> = self.specs.iter().map(|spec| self.dir_of(spec)).collect();
+        let jobs: Vec<(&RunSpec, &RunDir)> = self.specs.iter().zip(&dirs).collect();
+        let trained = self.train_all(&jobs)?;
+        let runs = self.analyse_all(&jobs, trained)?;
+        let _lock = lock_results(target, voice)?;
+        if self.is_done()? {
+            voice.line(&format!("{:>10}  another process has written the results", "done"));
+            return Ok(());
+        }
+        let published = Published {
+            request: self.request,
+            shard,
+            data: self.data.iter().map(Loaded::summary).collect(),
+            provenance: self.provenance.clone(),
+            program: self.program.clone(),
+            keep: self.args.keep,
+            threads: self.threads,
+            wall_s: start.elapsed().as_secs_f64(),
+        };
+        match shard {
+            None => published.write(&runs, target, voice)?,
+            Some(shard) => {
+                interrupt::check()?;
+                published.write_part(&[], target)?;
+                let share = format!("{}/{}", shard.index, shard.count);
+                voice.line(&format!("{share:>10}  {} runs in {}", runs.len(), target.display()));
+                let all = target.with_file_name(format!("*-of-{}", shard.count));
+                let out = self.args.out.display();
+                voice.line(&format!("{:>10}  cargo xtask merge {} --out {out}", "then", all.display()));
+            }
+        }
+        if self.args.keep == Keep::None {
+            for dir in &dirs {
+                let path = dir.path();
+                std::fs::remove_dir_all(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the results answer this very request, made of the same data by the same program, and all is still there.
+    fn is_done(&self) -> Result<bool> {
+        let dir = &self.target;
+        let Ok(part) = Part::read(dir) else { return Ok(false) };
+        let data: Vec<DataSummary> = self.data.iter().map(Loaded::summary).collect();
+        let same = part.request == *self.request && part.shard == self.shard && part.data == data;
+        if !same || part.program != self.program || !part.files_are_intact(dir) {
+            return Ok(false);
+        }
+        if self.args.keep == Keep::None || part.keep == Keep::None {
+            return Ok(self.args.keep == Keep::None);
+        }
+        // Damaged records are set aside and made again by the stages, which hold the locks.
+        Ok(part.run_dirs(dir)?.iter().all(|(spec, run)| {
+            let moments_are_there = |training: &TrainingRecord| {
+                let mut jobs = layers_of(spec, training).into_iter();
+                self.args.keep < Keep::Moments || jobs.all(|job| run.moments(spec, job).read().is_ok())
+            };
+            part.record(spec, run).is_ok_and(|record| moments_are_there(&record.training))
+        }))
+    }
+
+    fn dir_of(&self, spec: &RunSpec) -> RunDir {
+        RunDir::of(&self.target.join(RUNS), spec, &loaded_of(self.data, spec).sha256)
+    }
+
+    /// Trains all runs, each on its share of the threads.
+    fn train_all(&self, runs: &[(&RunSpec, &RunDir)]) -> Result<Vec<TrainingRecord>> {
+        let images = |spec: &RunSpec| (spec.n_samples() * spec.epochs) as u64;
+        let stage = self.voice.stage("train", self.specs.iter().map(images).sum(), "images/s");
+        let job = |&(spec, dir): &(&RunSpec, &RunDir)| {
+            interrupt::check()?;
+            let Some(_lock) = dir.training().try_lock()? else { return Ok(None) };
+            stage.at(&spec.id());
+            let loaded = loaded_of(self.data, spec);
+            if dir.about().take(self.voice)?.is_none() {
+                let about = AboutRecord { spec: spec.clone(), data: loaded.sha256.clone() };
+                dir.about().write(about, &self.provenance)?;
+            }
+            let (every, by, voice) = (self.every, &self.provenance, self.voice);
+            let saving = Saving { dir, keep: self.args.keep, every, by, voice };
+            train_run(spec, &loaded.data, saving, |images| stage.advance(images)).map(Some)
+        };
+        let cost = |(spec, _): &(&RunSpec, &RunDir)| images(spec) as f64;
+        let trained = work::share(self.threads, runs, "networks", self.voice, cost, job)?;
+        stage.done(&format!("{} networks", runs.len()));
+        Ok(trained)
+    }
+
+    /// Analyses all runs at all their checkpoints.
+    fn analyse_all(&self, runs: &[(&RunSpec, &RunDir)], trained: Vec<TrainingRecord>) -> Result<Vec<RunRecord>> {
+        let jobs: Vec<(&RunSpec, &RunDir, &TrainingRecord, LayerJob)> = runs
+            .iter()
+            .zip(&trained)
+            .flat_map(|(&(spec, dir), training)| {
+                layers_of(spec, training).into_iter().map(move |job| (spec, dir, training, job))
+            })
+            .collect();
+        let stage = self.voice.stage("analyse", jobs.len() as u64, "layers/s");
+        let job = |&(spec, dir, training, job): &(&RunSpec, &RunDir, &TrainingRecord, LayerJob)| {
+            interrupt::check()?;
+            let Some(_lock) = dir.layer(spec, job).try_lock()? else { return Ok(None) };
+            stage.at(&format!("{} layer {} after epoch {}", spec.id(), job.dense + 1, job.epoch));
+            let layer = self.layer(spec, dir, training, job)?;
+            stage.advance(1);
+            Ok(Some(layer))
+        };
+        let cost = |(spec, ..): &(&RunSpec, &RunDir, &TrainingRecord, LayerJob)| spec.n_samples() as f64;
+        let layers = work::share(self.threads, &jobs, "layers", self.voice, cost, job)?;
+        stage.done(&format!("{} layers", jobs.len()));
+        let mut layers = layers.into_iter();
+        let records = runs.iter().zip(trained).map(|((spec, _), training)| {
+            let layers = layers.by_ref().take(layers_of(spec, &training).len()).collect();
+            RunRecord { spec: (*spec).clone(), training, layers }
+        });
+        Ok(records.collect())
+    }
+
+    /// The record of a layer: as stored, or analysed and stored.
+    fn layer(&self, spec: &RunSpec, dir: &RunDir, training: &TrainingRecord, job: LayerJob) -> Result<LayerRecord> {
+        let wants_moments = self.args.keep == Keep::Moments;
+        let (stage, moments) = (dir.layer(spec, job), dir.moments(spec, job));
+        if let Some(layer) = stage.take(self.voice)?
+            && (!wants_moments || moments.take(self.voice)?.is_some())
+        {
+            return Ok(layer);
+        }
+        let checkpoint = dir.checkpoint(job.epoch).read()?;
+        let data = &loaded_of(self.data, spec).data;
+        let matrices = layer_matrices(spec, &training.indices, &checkpoint, job.dense, data)?;
+        if wants_moments {
+            moments.write(matrices.record(), &self.provenance)?;
+        }
+        stage.write(analyse(spec, job, matrices)?, &self.provenance)
+    }
+}
+
+/// The lock of who writes results into `target`.
+///
+/// # Errors
+/// When there can be no lock, or the user interrupts while waiting.
+pub(crate) fn lock_results(target: &Path, voice: Voice) -> Result<Lock> {
+    work::wait_for(&target.join(RUNS).join(LOCKS).join("results"), "writes the results", voice)
 }
 
 /// As many threads as asked for, or as there are cores.
@@ -88,9 +272,10 @@ pub(crate) fn threads(asked: Option<NonZeroUsize>) -> usize {
 
 /// A data set with where it came from.
 pub(crate) struct Loaded {
-    data: Dataset,
+    pub(crate) data: Dataset,
     source: Source,
-    words: String,
+    /// Of all images and labels, in hexadecimal.
+    sha256: String,
 }
 
 /// The data sets of the runs.
@@ -101,27 +286,26 @@ pub(crate) fn load_data(specs: &[RunSpec], data_dir: Option<&Path>) -> Result<Ve
     let mut loaded: Vec<Loaded> = Vec::new();
     for spec in specs {
         if !loaded.iter().any(|known| known.is_of(spec)) {
-            let (data, words) = load_dataset(spec.dataset, spec.source, data_dir)?;
-            loaded.push(Loaded { data, source: spec.source, words });
+            let data = load_dataset(spec.dataset, spec.source, data_dir)?;
+            loaded.push(Loaded { sha256: Key::of_dataset(&data).hex(), data, source: spec.source });
         }
     }
     Ok(loaded)
 }
 
-/// One data set, and where it came from in words.
+/// One data set.
 ///
 /// # Errors
 /// When no subset of it is embedded, or the full set is not in the cache.
-pub(crate) fn load_dataset(name: DatasetName, source: Source, data_dir: Option<&Path>) -> Result<(Dataset, String)> {
+pub(crate) fn load_dataset(name: DatasetName, source: Source, data_dir: Option<&Path>) -> Result<Dataset> {
     match source {
         Source::Embedded => {
             let subset = embedded::subset(name).with_context(|| format!("{name}: no subset of it is embedded"))?;
-            Ok((subset.load(), "embedded subset".to_owned()))
+            Ok(subset.load())
         }
         Source::Full => {
             let dir = cache::directory(data_dir).context("no folder for the full data sets: give --data-dir")?;
-            let data = superlinear_datasets::load(name, &dir)?;
-            Ok((data, "full set, checked by SHA-256".to_owned()))
+            Ok(superlinear_datasets::load(name, &dir)?)
         }
     }
 }
@@ -132,84 +316,23 @@ impl Loaded {
     }
 
     fn summary(&self) -> DataSummary {
-        let Self { data, words, .. } = self;
-        DataSummary { name: data.name.to_string(), source: words.clone(), images: [data.train.len(), data.test.len()] }
+        let Self { data, source, sha256 } = self;
+        DataSummary {
+            name: data.name.to_string(),
+            source: source.words().to_owned(),
+            images: [data.train.len(), data.test.len()],
+            sha256: sha256.clone(),
+        }
     }
 }
 
-fn data_of<'a>(data: &'a [Loaded], spec: &RunSpec) -> &'a Dataset {
-    &data.iter().find(|known| known.is_of(spec)).expect("the data of every planned run are loaded").data
-}
-
-/// Trains all runs, each on one core.
-fn train_all(specs: &[RunSpec], data: &[Loaded], threads: usize, voice: Voice) -> Result<Vec<TrainingRecord>> {
-    let images = |spec: &RunSpec| (spec.n_samples() * spec.epochs) as u64;
-    let stage = voice.stage("train", specs.iter().map(images).sum(), "images/s");
-    let trained = schedule::concurrently(
-        threads,
-        specs,
-        |spec| images(spec) as f64,
-        |spec| {
-            interrupt::check()?;
-            stage.at(&spec.id());
-            train_run(spec, data_of(data, spec), |images| stage.advance(images))
-        },
-    )?;
-    stage.done(&format!("{} networks", specs.len()));
-    Ok(trained)
-}
-
-/// Analyses all runs at all their checkpoints.
-///
-/// # Errors
-/// When a number is not finite or the user interrupts.
-pub(crate) fn analyse_all(
-    specs: &[RunSpec],
-    trained: Vec<TrainingRecord>,
-    data: &[Loaded],
-    threads: usize,
-    voice: Voice,
-) -> Result<Vec<RunRecord>> {
-    let jobs: Vec<(&RunSpec, &TrainingRecord, &Checkpoint, usize)> =
-        specs.iter().zip(&trained).flat_map(|(spec, training)| layers_of(spec, training)).collect();
-    let stage = voice.stage("analyse", jobs.len() as u64, "layers/s");
-    let layers = schedule::concurrently(
-        threads,
-        &jobs,
-        |(spec, ..)| spec.n_samples() as f64,
-        |&(spec, training, checkpoint, dense)| {
-            interrupt::check()?;
-            stage.at(&format!("{} layer {} after epoch {}", spec.id(), dense + 1, checkpoint.epoch));
-            let layer = analyse(spec, training, checkpoint, dense, data_of(data, spec))?;
-            stage.advance(1);
-            Ok(layer)
-        },
-    )?;
-    stage.done(&format!("{} layers", jobs.len()));
-    let counts: Vec<usize> =
-        specs.iter().zip(&trained).map(|(spec, training)| layers_of(spec, training).count()).collect();
-    let mut layers = layers.into_iter();
-    let runs = specs.iter().zip(trained).zip(counts).map(|((spec, training), n_layers)| {
-        let layers = layers.by_ref().take(n_layers).collect();
-        RunRecord { spec: spec.clone(), training, layers }
-    });
-    Ok(runs.collect())
-}
-
-/// What is analysed of a run: the target layer at every checkpoint, and all its layers at the last.
-fn layers_of<'a>(
-    spec: &'a RunSpec,
-    training: &'a TrainingRecord,
-) -> impl Iterator<Item = (&'a RunSpec, &'a TrainingRecord, &'a Checkpoint, usize)> {
-    let last = training.checkpoints.len() - 1;
-    training.checkpoints.iter().enumerate().flat_map(move |(k, checkpoint)| {
-        let layers = if k == last { spec.layers() } else { vec![spec.target_dense()] };
-        layers.into_iter().map(move |dense| (spec, training, checkpoint, dense))
-    })
+/// The data set of a run.
+pub(crate) fn loaded_of<'a>(data: &'a [Loaded], spec: &RunSpec) -> &'a Loaded {
+    data.iter().find(|known| known.is_of(spec)).expect("the data of every planned run are loaded")
 }
 
 /// Prints the runs with their estimated cost.
-fn dry_run(specs: &[RunSpec], threads: usize) -> Result<()> {
+fn dry_run(specs: &[RunSpec], threads: usize, keep: Keep) -> Result<()> {
     if specs.is_empty() {
         bail!("no run is needed");
     }
@@ -222,7 +345,7 @@ fn dry_run(specs: &[RunSpec], threads: usize) -> Result<()> {
     )?;
     let mut total = Cost::default();
     for spec in specs {
-        let cost = estimate::cost(spec, speed);
+        let cost = estimate::cost(spec, speed, keep);
         let (time, memory, disk) = (human_time(cost.seconds), human_bytes(cost.memory), human_bytes(cost.disk));
         writeln!(
             out,

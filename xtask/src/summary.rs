@@ -44,6 +44,8 @@ pub(crate) struct DataSummary {
     pub(crate) source: String,
     /// Training and test images.
     pub(crate) images: [usize; 2],
+    /// SHA-256 of all its images and labels, in hexadecimal.
+    pub(crate) sha256: String,
 }
 
 /// A figure's files.

@@ -5,13 +5,16 @@
 //! and the images, and has to agree to the last bit, times aside.
 
 use crate::cli::VerifyArgs;
-use crate::part;
-use crate::plan;
+use crate::experiment::{analyse, layer_matrices};
+use crate::part::Part;
+use crate::plan::RunSpec;
 use crate::progress::Voice;
 use crate::publish::Published;
 use crate::record::{LayerRecord, RunRecord};
-use crate::reproduce::{self, analyse_all};
-use anyhow::{Context, Result, bail};
+use crate::reproduce;
+use crate::run_dir::{LayerJob, RunDir, layers_of};
+use crate::schedule;
+use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
 /// Most differences that an error lists.
@@ -23,7 +26,7 @@ const LISTED: usize = 5;
 /// When the folder holds no finished results, they are of another version, or anything in them differs.
 pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
-    let (part, found) = part::read(&args.dir)?;
+    let part = Part::read(&args.dir)?;
     if let Some(shard) = part.shard {
         bail!("{}: share {} only; verify what `cargo xtask merge` makes of all", args.dir.display(), shard.folder());
     }
@@ -31,12 +34,15 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     if part.provenance.version != version {
         bail!("{}: results of version {}, expected {version}, this one", args.dir.display(), part.provenance.version);
     }
-    let runs = in_plan_order(&part.request, found).with_context(|| args.dir.display().to_string())?;
+    let dirs = part.run_dirs(&args.dir)?;
+    let runs: Vec<RunRecord> = dirs.iter().map(|(spec, run)| part.record(spec, run)).collect::<Result<_>>()?;
     let published = Published {
         request: &part.request,
         shard: None,
         data: part.data.clone(),
         provenance: part.provenance.clone(),
+        program: part.program.clone(),
+        keep: part.keep,
         threads: part.threads,
         wall_s: part.wall_s,
     };
@@ -45,7 +51,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     voice.line(&format!("{:>10}  {} files against the records of {} runs", "compared", files.len(), runs.len()));
     if args.recompute {
         let threads = reproduce::threads(args.threads);
-        differences.extend(recompute(&runs, threads, args.data_dir.as_deref(), voice)?);
+        differences.extend(recompute(&runs, &dirs, threads, args.data_dir.as_deref(), voice)?);
     }
     if !differences.is_empty() {
         let more = differences.len().saturating_sub(LISTED);
@@ -55,18 +61,6 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     }
     voice.line(&format!("{:>10}  every number agrees", "verified"));
     Ok(())
-}
-
-/// The runs as the request plans them.
-fn in_plan_order(request: &plan::Request, mut found: Vec<RunRecord>) -> Result<Vec<RunRecord>> {
-    plan::runs(request)?
-        .into_iter()
-        .map(|spec| {
-            let position = found.iter().position(|run| run.spec == spec);
-            let position = position.with_context(|| format!("no record of run {} with these settings", spec.id()))?;
-            Ok(found.swap_remove(position))
-        })
-        .collect()
 }
 
 /// What is wrong with a file of the results, if anything.
@@ -89,26 +83,41 @@ fn difference(dir: &Path, (name, expected): &(PathBuf, Vec<u8>)) -> Option<Strin
 }
 
 /// Analyses every layer again, and says which records differ.
-fn recompute(runs: &[RunRecord], threads: usize, data_dir: Option<&Path>, voice: Voice) -> Result<Vec<String>> {
-    let specs: Vec<_> = runs.iter().map(|run| run.spec.clone()).collect();
+fn recompute(
+    runs: &[RunRecord],
+    dirs: &[(RunSpec, RunDir)],
+    threads: usize,
+    data_dir: Option<&Path>,
+    voice: Voice,
+) -> Result<Vec<String>> {
+    let specs: Vec<RunSpec> = runs.iter().map(|run| run.spec.clone()).collect();
     let data = reproduce::load_data(&specs, data_dir)?;
-    let trained = runs.iter().map(|run| run.training.clone()).collect();
-    let again = analyse_all(&specs, trained, &data, threads, voice)?;
-    let mut differences = Vec::new();
-    for (run, again) in runs.iter().zip(&again) {
-        if run.layers.len() != again.layers.len() {
-            let (found, expected) = (run.layers.len(), again.layers.len());
-            differences.push(format!("{}: {found} analysed layers, expected {expected}", run.spec.id()));
-            continue;
-        }
-        for (layer, again) in run.layers.iter().zip(&again.layers) {
-            if timeless(layer) != timeless(again) {
-                let LayerRecord { dense, epoch, .. } = layer;
-                differences.push(format!("{}: layer {} after epoch {epoch} differs", run.spec.id(), dense + 1));
-            }
-        }
-    }
-    Ok(differences)
+    let jobs: Vec<(&RunRecord, &RunDir, LayerJob, &LayerRecord)> = runs
+        .iter()
+        .zip(dirs)
+        .flat_map(|(run, (spec, dir))| {
+            let jobs = layers_of(spec, &run.training).into_iter().zip(&run.layers);
+            jobs.map(move |(job, layer)| (run, dir, job, layer))
+        })
+        .collect();
+    let stage = voice.stage("analyse", jobs.len() as u64, "layers/s");
+    let differences = schedule::concurrently(
+        threads,
+        &jobs,
+        |(run, ..)| run.spec.n_samples() as f64,
+        |&(run, dir, job, layer)| {
+            let spec = &run.spec;
+            let checkpoint = dir.checkpoint(job.epoch).read()?;
+            let data = &reproduce::loaded_of(&data, spec).data;
+            let matrices = layer_matrices(spec, &run.training.indices, &checkpoint, job.dense, data)?;
+            let again = analyse(spec, job, matrices)?;
+            stage.advance(1);
+            let differs = timeless(layer) != timeless(&again);
+            Ok(differs.then(|| format!("{}: layer {} after epoch {} differs", spec.id(), job.dense + 1, job.epoch)))
+        },
+    )?;
+    stage.done(&format!("{} layers", jobs.len()));
+    Ok(differences.into_iter().flatten().collect())
 }
 
 /// A record without what depends on the clock.

@@ -12,6 +12,9 @@ use thiserror::Error;
 /// Ends the name of everything not yet complete.
 pub const UNFINISHED_SUFFIX: &str = ".part";
 
+/// In the names of files that [`set_aside`] has renamed, before a count.
+pub const SET_ASIDE: &str = ".set-aside-";
+
 /// A file or folder could not be written. Nothing half-written stands under its name.
 #[derive(Debug, Error)]
 #[error("{}: cannot {action}: {cause}", path.display())]
@@ -42,6 +45,35 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
 /// As [`write()`]; an error that `fill` returns is the cause of one.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), WriteError> {
     write_through(path, |temporary| OpenOptions::new().write(true).create_new(true).open(temporary), fill)
+}
+
+/// Renames `path` to the first free name of `<name>.set-aside-1`, `-2`, … beside it, and says which. Nothing is deleted.
+///
+/// # Errors
+///
+/// [`WriteError`] when there is no such file or its folder cannot be written.
+pub fn set_aside(path: &Path) -> Result<PathBuf, WriteError> {
+    let failed = |cause| WriteError { path: path.to_owned(), action: "set aside", cause };
+    let folder = folder_of(path)?;
+    let name = path.file_name().unwrap_or_default();
+    for count in 1u32.. {
+        let mut aside = name.to_owned();
+        aside.push(format!("{SET_ASIDE}{count}"));
+        let aside = folder.join(aside);
+        match File::create_new(&aside) {
+            // The name is now this call's own, so that the rename replaces nothing.
+            Ok(_) => match fs::rename(path, &aside) {
+                Ok(()) => return Ok(aside),
+                Err(cause) => {
+                    let _ = fs::remove_file(&aside);
+                    return Err(failed(cause));
+                }
+            },
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(cause) => return Err(failed(cause)),
+        }
+    }
+    Err(failed(io::ErrorKind::AlreadyExists.into()))
 }
 
 fn write_through(
@@ -132,6 +164,22 @@ mod tests {
         let longest = folder.path().join("x".repeat(255));
         write(&longest, b"").unwrap();
         assert!(longest.exists());
+    }
+
+    #[test]
+    fn a_file_is_set_aside_and_none_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result");
+        for (bytes, name) in [(b"a", "result.set-aside-1"), (b"b", "result.set-aside-2")] {
+            write(&path, bytes).unwrap();
+            let aside = set_aside(&path).unwrap();
+            assert_eq!(
+                (aside.file_name().unwrap().to_str().unwrap(), fs::read(&aside).unwrap()),
+                (name, bytes.to_vec())
+            );
+        }
+        assert_eq!(set_aside(&path).unwrap_err().cause.kind(), io::ErrorKind::NotFound);
+        assert_eq!(entries(folder.path()), ["result.set-aside-1", "result.set-aside-2"]);
     }
 
     #[test]

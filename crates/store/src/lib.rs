@@ -10,6 +10,8 @@
 //! | [`safetensors`] | named tensors | PyTorch, JAX |
 //! | [`json`], [`csv`] | summaries and tables | anything |
 //!
+//! [`lock`] keeps two processes from the same work; a process that dies lets go.
+//!
 //! This crate knows no network, no matrix library and no experiment: numbers come in as slices with a shape
 //! ([`array::ArrayView`], [`matrix::DenseMatrix`]). Readers trust nothing: bad bytes give an error that names the file, never a
 //! panic.
@@ -41,6 +43,7 @@ pub mod array;
 pub mod atomic;
 pub mod csv;
 pub mod json;
+pub mod lock;
 pub mod matrix;
 mod npy;
 pub mod npz;

@@ -9,6 +9,7 @@
 //! | 8 + n | payload: length, postcard |
 //! | 32 | SHA-256 of everything before |
 //!
+//! Magic and closing digest are the same in every version of the envelope, so that a newer file is told from a damaged one.
 //! Integers are little-endian. Postcard does not describe itself, so any change to a record's fields, their order or types is a new
 //! [`Record::VERSION`]. To read an old one, keep its type under another name with the same [`Record::KIND`].
 
@@ -150,6 +151,43 @@ pub fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
     from_bytes(&bytes).map_err(|defect| RecordError::Defect { path: path.to_owned(), defect })
 }
 
+/// What the record at `path` says of itself, whatever it is a record of: its kind, its version and the length of its payload.
+///
+/// # Errors
+///
+/// [`RecordError::Read`] or [`RecordError::Defect`], as [`read`]; the payload is not decoded.
+pub fn describe(path: &Path) -> Result<Description, RecordError> {
+    let bytes = fs::read(path).map_err(|cause| RecordError::Read { path: path.to_owned(), cause })?;
+    let envelope = Envelope::open(&bytes).map_err(|defect| RecordError::Defect { path: path.to_owned(), defect })?;
+    Ok(Description {
+        kind: String::from_utf8_lossy(envelope.kind).into_owned(),
+        version: envelope.version,
+        payload_len: envelope.payload.len() as u64,
+    })
+}
+
+/// What an intact record says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// [`Record::KIND`].
+    pub kind: String,
+    /// [`Record::VERSION`].
+    pub version: u32,
+    /// Bytes of the payload.
+    pub payload_len: u64,
+}
+
+impl Defect {
+    /// Whether the file is intact and made by a later version of this software: one to keep, not one to replace.
+    pub fn is_newer(&self) -> bool {
+        match *self {
+            Self::EnvelopeVersion { found } => found > ENVELOPE_VERSION,
+            Self::Version { found, expected, .. } => found > expected,
+            _ => false,
+        }
+    }
+}
+
 /// A record as bytes. Equal values give equal bytes.
 ///
 /// # Errors
@@ -215,6 +253,11 @@ impl<'a> Envelope<'a> {
         let mut cursor = Cursor { rest: &bytes[MAGIC.len()..], total: found };
         let envelope_version = u16::from_le_bytes(cursor.take_array()?);
         if envelope_version != ENVELOPE_VERSION {
+            // Whatever else another version changes, its digest closes it; a flipped bit here is no newer version.
+            let Some((content, expected)) = bytes.split_last_chunk::<DIGEST_LEN>() else {
+                return Err(Defect::Length { found, expected: (MAGIC.len() + 2 + DIGEST_LEN) as u64 });
+            };
+            check_digest(content, expected)?;
             return Err(Defect::EnvelopeVersion { found: envelope_version });
         }
         let kind_len = u16::from_le_bytes(cursor.take_array()?);
@@ -227,10 +270,7 @@ impl<'a> Envelope<'a> {
         if !cursor.rest.is_empty() {
             return Err(Defect::Length { found, expected: found - cursor.rest.len() as u64 });
         }
-        let digest = Sha256::digest(&bytes[..content_len]);
-        if digest[..] != *expected {
-            return Err(Defect::Digest { found: hex(&digest), expected: hex(expected) });
-        }
+        check_digest(&bytes[..content_len], expected)?;
         Ok(Self { kind, version, payload })
     }
 }
@@ -254,6 +294,14 @@ impl<'a> Cursor<'a> {
         let taken = self.take(N as u64)?;
         Ok(std::array::from_fn(|i| taken[i]))
     }
+}
+
+fn check_digest(content: &[u8], expected: &[u8]) -> Result<(), Defect> {
+    let digest = Sha256::digest(content);
+    if digest[..] == *expected {
+        return Ok(());
+    }
+    Err(Defect::Digest { found: hex(&digest), expected: hex(expected) })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -316,7 +364,10 @@ mod tests {
         let path = folder.path().join("λ runs").join("one.rec");
         write(&path, &run()).unwrap();
         assert_eq!(read::<Run>(&path).unwrap(), run());
-        assert_eq!(to_bytes(&run()).unwrap(), fs::read(&path).unwrap());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!(to_bytes(&run()).unwrap(), bytes);
+        let payload_len = (bytes.len() - 8 - 2 - 2 - 3 - 4 - 8 - DIGEST_LEN) as u64;
+        assert_eq!(describe(&path).unwrap(), Description { kind: "run".into(), version: 3, payload_len });
     }
 
     #[test]
@@ -349,7 +400,14 @@ mod tests {
     fn a_newer_envelope_and_changed_fields_are_told_apart() {
         let mut bytes = to_bytes(&run()).unwrap();
         bytes[8] = 2;
-        assert_eq!(from_bytes::<Run>(&bytes), Err(Defect::EnvelopeVersion { found: 2 }));
+        assert!(matches!(from_bytes::<Run>(&bytes), Err(Defect::Digest { .. })), "a flipped bit is no version");
+        bytes.truncate(bytes.len() - DIGEST_LEN);
+        bytes.extend(Sha256::digest(&bytes));
+        let newer = from_bytes::<Run>(&bytes).unwrap_err();
+        assert_eq!(newer, Defect::EnvelopeVersion { found: 2 });
+        assert!(newer.is_newer());
+        let of_newer = from_bytes::<Run>(&to_bytes(&NewerRun(run(), 0)).unwrap()).unwrap_err();
+        assert!(of_newer.is_newer() && !Defect::EnvelopeVersion { found: 0 }.is_newer());
 
         #[derive(Debug, PartialEq, Serialize, Deserialize)]
         struct Careless(u8, u8);
