@@ -53,11 +53,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let density = spectral_density(&A, &DensityConfig::default(), rng)?;
     println!("\ndensity: {} products, {:.2?}", density.products, start.elapsed());
-    println!("  x     share of eigenvalues at most x    truth");
+    println!("  x     share of eigenvalues at most x  bounds            truth");
     for x in [1.0, 2.0, 3.0, 4.0, 6.0] {
         let below = density.cumulative(x);
         let share = truth.iter().filter(|value| **value <= x).count() as f64 / n as f64;
-        println!("  {x:<5} {:.4} ± {:<22.4} {share:.4}", below.value, below.standard_error);
+        let (value, bounds) = (below.value, format!("{:.4} … {:.4}", below.lower.value, below.upper.value));
+        println!("  {x:<5} {:.4} ± {:<22.4} {bounds}   {share:.4}", value.value, value.standard_error);
     }
 
     println!("\nestimator         estimate ± standard error    truth        products");

@@ -12,6 +12,9 @@ use crate::trace::TraceError;
 use faer::Mat;
 use rand::Rng;
 
+/// `|q_iᵀAq_j − q_jᵀAq_i| / ‖A‖` that is accepted.
+const ASYMMETRY: f64 = 1e-5;
+
 /// `Y = AΩ = QR` and `Z = AQ`, of `k` random vectors `Ω`.
 #[derive(Debug)]
 pub(crate) struct Sketch {
@@ -79,6 +82,20 @@ impl Sketch {
             all.as_mut().subcols_mut(r, new).copy_from(added);
         }
         Ok(())
+    }
+
+    /// `QᵀAQ`, whose symmetry shows that of `A`.
+    pub(crate) fn projected(&self) -> Result<Mat<f64>, TraceError> {
+        let H = gram(self.Q.as_ref(), self.Z.as_ref());
+        let (r, mut asymmetry, mut norm) = (H.nrows(), 0.0_f64, 0.0_f64);
+        for j in 0..r {
+            norm = norm.max(crate::tall::norm(self.Z.col_as_slice(j)));
+            (0..j).for_each(|i| asymmetry = asymmetry.max((H[(i, j)] - H[(j, i)]).abs()));
+        }
+        if asymmetry > ASYMMETRY * norm {
+            return Err(TraceError::Asymmetric { asymmetry: asymmetry / norm, tolerance: ASYMMETRY });
+        }
+        Ok(H)
     }
 
     /// Whether `A` takes a Gaussian vector into the span of `Q` and `Y`: one product.

@@ -83,7 +83,7 @@ pub use overlap::{
     OverlapError, PrincipalAngles, TopOverlap, expected_overlap, principal_angles, subspace_overlap, top_overlaps,
 };
 pub use probe::Probe;
-pub use spectral_density::{DensityConfig, DensityError, Quadrature, SpectralDensity, spectral_density};
+pub use spectral_density::{DensityConfig, DensityError, Quadrature, Share, SpectralDensity, spectral_density};
 pub use trace::{Goal, TraceConfig, TraceError, TraceEstimate, TraceStop};
 pub use window::{Window, Windows};
 pub use xdiag::{DiagonalEstimate, xdiag};

@@ -92,6 +92,14 @@ pub enum TraceError {
         /// What the estimator needs.
         least: usize,
     },
+    /// The operator is not symmetric, which XTrace and XDiag need.
+    #[error("not symmetric: |q_iᵀAq_j − q_jᵀAq_i| = {asymmetry:e}·‖A‖, expected at most {tolerance:e}·‖A‖")]
+    Asymmetric {
+        /// Found, relative to the norm.
+        asymmetry: f64,
+        /// What is accepted: more than products in `f32` leave.
+        tolerance: f64,
+    },
     /// A product is infinite or NaN.
     #[error("product {product}, row {row} is {value}, expected a finite number")]
     NotFinite {

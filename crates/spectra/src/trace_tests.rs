@@ -110,6 +110,10 @@ fn draws_keep_their_values_on_any_number_of_threads() {
 fn bad_input_is_named() {
     let config = TraceConfig { budget: 20, ..Default::default() };
     let nan = FnOp::by_vector(40, |y: &mut [f64], _: &[f64]| y.fill(f64::NAN));
+    let skew = Mat::from_fn(60, 60, |i, j| if i < j { 1.0 } else { 0.1 * (i + j) as f64 });
+    let error = |found: Result<TraceStop, TraceError>| matches!(found, Err(TraceError::Asymmetric { .. }));
+    assert!(error(xtrace(&skew, &config, &mut rng(1)).map(|found| found.stop)));
+    assert!(error(xdiag(&skew, &config, &mut rng(1)).map(|found| found.stop)));
     for estimator in ESTIMATORS {
         let error = |A: &dyn LinOp<f64>, config: &TraceConfig| estimator(A, config, &mut rng(1)).unwrap_err();
         assert_eq!(error(&Mat::<f64>::zeros(0, 0), &config), TraceError::Shape { nrows: 0, ncols: 0 });

@@ -33,7 +33,7 @@ pub struct DiagonalEstimate {
 /// exact. Memory is `32 n k` bytes.
 ///
 /// # Errors
-/// When `A` is empty or not square, the budget below 4 (2 for `n = 1`), or a product not finite.
+/// When `A` is empty, not square or not symmetric, the budget below 4 (2 for `n = 1`), or a product not finite.
 ///
 /// # Panics
 /// When `block` is 0 or the goal is negative.
@@ -57,6 +57,7 @@ pub fn xdiag(
         let least = if sketch.len() == 0 { LEAST_SAMPLES } else { 0 };
         let more = config.block.max(least).min((config.budget - products.count) / 2);
         sketch.grow(more, &mut products, &mut rng)?;
+        sketch.projected()?;
         if sketch.whole {
             return Ok(exact(within(&sketch), products.count));
         }

@@ -6,8 +6,9 @@ use crate::probe::gaussian;
 use crate::products::Products;
 use crate::tall::gram;
 use crate::trace::{
-    Goal, LEAST_SAMPLES, TraceConfig, TraceError, TraceEstimate, TraceStop, check, exact_diagonal, inner, meets,
+    Goal, LEAST_SAMPLES, TraceConfig, TraceError, TraceEstimate, TraceStop, check, exact_diagonal, meets,
 };
+use faer::Mat;
 use faer::matrix_free::LinOp;
 use rand::Rng;
 
@@ -35,7 +36,7 @@ use rand::Rng;
 /// ```
 ///
 /// # Errors
-/// When `A` is empty or not square, the budget below 4 (2 for `n = 1`), or a product not finite.
+/// When `A` is empty, not square or not symmetric, the budget below 4 (2 for `n = 1`), or a product not finite.
 ///
 /// # Panics
 /// When `block` is 0 or the goal is negative.
@@ -58,10 +59,11 @@ pub fn xtrace(
         let least = if sketch.len() == 0 { LEAST_SAMPLES } else { 0 };
         let more = config.block.max(least).min((config.budget - products.count) / 2);
         sketch.grow(more, &mut products, &mut rng)?;
+        let H = sketch.projected()?;
         if sketch.whole {
-            return Ok(exact(inner(sketch.Q.as_ref(), sketch.Z.as_ref()), products.count));
+            return Ok(exact((0..H.nrows()).map(|i| H[(i, i)]).sum(), products.count));
         }
-        let terms = terms(&sketch);
+        let terms = terms(&sketch, &H);
         let Estimate { value, standard_error } = Estimate::of(&terms);
         let met = meets(config.goal, Estimate { value, standard_error }, terms.len());
         if met || config.budget - products.count < 2 {
@@ -72,18 +74,17 @@ pub fn xtrace(
 }
 
 /// One unbiased estimate a column.
-fn terms(sketch: &Sketch) -> Vec<f64> {
+fn terms(sketch: &Sketch, H: &Mat<f64>) -> Vec<f64> {
     let (n, k) = (sketch.omega.nrows(), sketch.len());
-    let H = gram(sketch.Q.as_ref(), sketch.Z.as_ref());
     let W = gram(sketch.Q.as_ref(), sketch.omega.as_ref());
     let left_out = sketch.left_out();
     let all: f64 = (0..k).map(|i| H[(i, i)]).sum();
     let term = |i: usize| {
         let (s, w, r) = (left_out.S.col(i), W.col(i), sketch.R.col(i));
-        let within = all - s.transpose() * &H * s;
+        let within = all - s.transpose() * H * s;
         // Outside of Q_i, in terms of Q: μ = ω − Q P w with P = I − s sᵀ, QᵀAω = r, and ωᵀAω = wᵀr because Aω = Qr.
         let p = w - s * faer::Scale(s.transpose() * w);
-        let form = w.transpose() * r - 2.0 * (p.transpose() * r) + p.transpose() * &H * &p;
+        let form = w.transpose() * r - 2.0 * (p.transpose() * r) + p.transpose() * H * &p;
         let squared = sketch.omega.col(i).squared_norm_l2() - p.squared_norm_l2();
         within + (n - k + 1) as f64 * form / squared
     };
@@ -94,7 +95,6 @@ fn terms(sketch: &Sketch) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::trace_tests::{Case, rng, verify_trace};
-    use faer::Mat;
 
     #[test]
     fn unbiased_with_honest_errors() {
@@ -115,7 +115,7 @@ mod tests {
             sketch.grow(3, &mut products, &mut rng(6)).unwrap();
             assert_eq!(products.count, 14);
             let Y = &case.A * &sketch.omega;
-            for (i, term) in terms(&sketch).into_iter().enumerate() {
+            for (i, term) in terms(&sketch, &sketch.projected().unwrap()).into_iter().enumerate() {
                 let mut Q = Mat::from_fn(n, k - 1, |row, j| Y[(row, if j < i { j } else { j + 1 })]);
                 orthogonalise(Mat::zeros(n, 0).as_ref(), Q.as_mut(), k - 1, 0.0, &mut |_| unreachable!());
                 let omega = sketch.omega.col(i);

@@ -79,12 +79,35 @@ fn nodes_stay_within_the_spectrum_and_estimates_within_their_error() {
     }
     for x in [-0.8, 0.0, 0.5, 30.0] {
         let (found, truth) = (density.cumulative(x), dense(&|y| if y <= x { 1.0 } else { 0.0 }));
-        assert!((found.value - truth).abs() < 4.0 * found.standard_error + 1e-12, "at {x}: {found:?}, {truth}");
+        let Share { lower, value, upper } = found;
+        assert!((value.value - truth).abs() < 4.0 * value.standard_error + 1e-12, "at {x}: {found:?}, {truth}");
+        assert!(truth > lower.value - 4.0 * lower.standard_error && truth < upper.value + 4.0 * upper.standard_error);
     }
     let (grid, width) = ([-0.9, -0.1, 0.7, 47.0], 0.2);
     for (x, found) in grid.iter().zip(density.smoothed(&grid, width)) {
         let gauss = |y: f64| (-0.5 * ((x - y) / width).powi(2)).exp() / (width * std::f64::consts::TAU.sqrt());
         assert!((found.value - dense(&gauss)).abs() < 4.0 * found.standard_error + 1e-9, "at {x}: {found:?}");
+    }
+}
+
+/// Not on average but for every probe: what its measure has below any point.
+#[test]
+fn shares_are_within_their_bounds() {
+    let n = 40;
+    let values: Vec<f64> = (0..n).map(|k| [1.0, 1.0, 2.5][k % 3] * (0.1 * k as f64).cos()).collect();
+    let eigen = eigh(prescribed(&values, 8).as_ref()).unwrap();
+    let A = prescribed(&values, 8);
+    let mut Z = Mat::zeros(n, 6);
+    (0..6).for_each(|j| Probe::Rademacher.draw(Z.col_as_slice_mut(j), &mut rng(j as u64)));
+    let found = quadratures_of(&mut Products::new(&A), Z.as_ref(), 9).unwrap();
+    for (j, quadrature) in found.iter().enumerate() {
+        for step in 0..400 {
+            let x = 0.0131 * f64::from(step) - 2.6;
+            let below = (0..n).filter(|&i| eigen.values[i] <= x);
+            let truth = below.map(|i| (eigen.vectors.col(i).transpose() * Z.col(j)).powi(2) / n as f64).sum::<f64>();
+            let (lower, upper) = quadrature.bounds(x);
+            assert!(lower <= truth + 1e-12 && truth <= upper + 1e-12, "probe {j} at {x}: {lower}, {truth}, {upper}");
+        }
     }
 }
 
