@@ -13,6 +13,9 @@ const ROWS: usize = 2_048;
 /// A column that loses more than this factor while it is made orthogonal has lost digits, and is made orthogonal again.
 const CANCELLATION: f64 = 0.1;
 
+/// A column that keeps more than this factor while it is made orthogonal is orthogonal to rounding.
+const ENOUGH: f64 = 0.5;
+
 /// `QᵀW`, of `Q` (`n × p`) and `W` (`n × w`).
 pub(crate) fn gram(Q: MatRef<'_, f64>, W: MatRef<'_, f64>) -> Mat<f64> {
     let (n, p, w) = (Q.nrows(), Q.ncols(), W.ncols());
@@ -98,12 +101,26 @@ pub(crate) fn orthogonalise(
     floor: f64,
     draw: &mut dyn FnMut(&mut [f64]),
 ) -> Orthogonalised {
-    let w = W.ncols();
-    let mut C = gram(Q, W.rb());
-    subtract(W.rb_mut(), Q, C.as_ref());
-    let again = gram(Q, W.rb());
-    subtract(W.rb_mut(), Q, again.as_ref());
-    C += again;
+    let (p, w) = (Q.ncols(), W.ncols());
+    let mut C = Mat::zeros(p, w);
+    // In a Krylov space nearly all of the overlap is with the last two blocks. Without it, one pass over the whole basis is
+    // usually enough; it is when no column loses much in it (Kahan and Parlett).
+    let recent = p.min(2 * w);
+    if recent < p {
+        let overlap = gram(Q.subcols(p - recent, recent), W.rb());
+        subtract(W.rb_mut(), Q.subcols(p - recent, recent), overlap.as_ref());
+        C.as_mut().subrows_mut(p - recent, recent).copy_from(overlap);
+    }
+    let lengths = |W: MatRef<'_, f64>| (0..w).map(|j| norm(column(W, j))).collect::<Vec<f64>>();
+    for _ in 0..2 {
+        let before = lengths(W.rb());
+        let more = gram(Q, W.rb());
+        subtract(W.rb_mut(), Q, more.as_ref());
+        C += more;
+        if lengths(W.rb()).iter().zip(before).all(|(after, before)| *after > ENOUGH * before) {
+            break;
+        }
+    }
     let mut R = Mat::zeros(room, w);
     let mut independent = 0;
     for j in 0..w {
