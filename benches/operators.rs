@@ -3,7 +3,7 @@
 //! Everything runs on one thread of the same process; ratios are of the shortest runs. The gradient is the cheaper of a
 //! training step's, over the same samples in batches, and of the operators' own pass.
 // A bench talks to whoever runs it.
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, non_snake_case)]
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};

@@ -11,7 +11,7 @@ pub(super) struct Coefficients<'j, 'a> {
     joint: &'j JointLayers<'a>,
     tails: Vec<Tail<'a, f64>>,
     at: Vec<PreActivation<f64>>,
-    /// Samples whose `S_m` and pairs the rest holds; `usize::MAX` for none.
+    /// The sample of which the rest holds everything; `usize::MAX` for none.
     held: usize,
     /// `A_ml = S_m T_ml` at `[m][l]`, `l < m`.
     A: Vec<Vec<Mat<f64>>>,
@@ -102,10 +102,10 @@ impl<'j, 'a> Coefficients<'j, 'a> {
         let layers = &self.joint.layers;
         let order = |m: usize| layers[m].d_out() + layers[m].d_in();
         let mut square = Mat::zeros(order(m), order(l));
-        for n in 0..n_layers {
+        for (n, layer) in layers.iter().enumerate() {
             let (mut left, right) = (self.block(m, n), self.block(n, l));
             // UᵀU of layer n: [‖a‖² I, δ aᵀ; a δᵀ, ‖δ‖² I].
-            let (a, delta) = (layers[n].activities.col_as_slice(p), layers[n].deltas.col_as_slice(p));
+            let (a, delta) = (layer.activities.col_as_slice(p), layer.deltas.col_as_slice(p));
             let (norm_a, norm_delta) = (dot(a, a), dot(delta, delta));
             for row in 0..order(m) {
                 let outs: f64 = delta.iter().enumerate().map(|(o, d)| left[(row, o)] * d).sum();
