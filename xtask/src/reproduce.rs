@@ -19,7 +19,7 @@ use crate::record::{AboutRecord, LayerRecord, RunRecord, TrainingRecord};
 use crate::run_dir::{LOCKS, LayerJob, RunDir, layers_of};
 use crate::shard::Shard;
 use crate::summary::DataSummary;
-use crate::{interrupt, work};
+use crate::{interrupt, runs, work};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::num::NonZeroUsize;
@@ -127,7 +127,7 @@ impl Reproduction<'_> {
         let _lock = lock_results(target, voice)?;
         if self.is_done()? {
             voice.line(&format!("{:>10}  another process has written the results", "done"));
-            return Ok(());
+            return self.remove_what_is_not_kept(&dirs);
         }
         let published = Published {
             request: self.request,
@@ -151,10 +151,16 @@ impl Reproduction<'_> {
                 voice.line(&format!("{:>10}  cargo xtask merge {} --out {out}", "then", all.display()));
             }
         }
+        self.remove_what_is_not_kept(&dirs)
+    }
+
+    /// With `--keep none`, the runs' folders; those that another process works on are left to it.
+    fn remove_what_is_not_kept(&self, dirs: &[RunDir]) -> Result<()> {
         if self.args.keep == Keep::None {
-            for dir in &dirs {
-                let path = dir.path();
-                std::fs::remove_dir_all(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
+            for path in dirs.iter().map(RunDir::path) {
+                if !runs::in_use(&path)? && path.is_dir() {
+                    std::fs::remove_dir_all(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
+                }
             }
         }
         Ok(())

@@ -99,8 +99,11 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// Whether a process works on a run.
-fn in_use(run: &Path) -> Result<bool> {
+/// Whether a process works on the run in this folder.
+///
+/// # Errors
+/// When the locks cannot be listed.
+pub(crate) fn in_use(run: &Path) -> Result<bool> {
     let Some(runs) = run.parent() else { return Ok(false) };
     let prefix = format!("{}-", name_of(run));
     Ok(entries(&runs.join(LOCKS))?.iter().any(|path| name_of(path).starts_with(&prefix) && lock::is_held(path)))
