@@ -74,7 +74,7 @@ fn damaged(whole: &[u8], other: &[u8], rng: &mut impl Rng) -> Vec<u8> {
 }
 
 /// Every damage of `whole` is refused, or reads as `whole` does; `read` never panics. How many were refused.
-fn holds<T: PartialEq>(name: &str, whole: &[u8], other: &[u8], read: impl Fn(&[u8]) -> Option<T>) -> usize {
+fn holds<T: PartialEq + std::fmt::Debug>(name: &str, whole: &[u8], other: &[u8], read: impl Fn(&[u8]) -> Option<T>) -> usize {
     let content = read(whole).expect("the whole is whole");
     assert!(read(other).expect("so is the other") != content);
     let mut rng = ChaCha8Rng::seed_from_u64(name.len() as u64);
@@ -83,7 +83,7 @@ fn holds<T: PartialEq>(name: &str, whole: &[u8], other: &[u8], read: impl Fn(&[u
         let bytes = damaged(whole, other, &mut rng);
         match read(&bytes) {
             None => refused += 1,
-            Some(found) => assert!(found == content, "{name}: damage {k} is taken for whole"),
+            Some(found) => assert!(found == content, "{name}: damage {k} is taken for whole: {found:?}"),
         }
     }
     refused

@@ -5,7 +5,7 @@ use crate::atomic::{self, WriteError};
 use crate::npy;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zip::write::SimpleFileOptions;
@@ -94,14 +94,24 @@ pub fn write(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compres
 /// [`NpzError`], naming the file and the array. Arrays of other types than those of [`crate::array::OwnedValues`], or in column-major
 /// order, are refused, not converted.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
-    let file = File::open(path).map_err(|cause| NpzError::Read { path: path.to_owned(), cause })?;
+    let unreadable = |cause| NpzError::Read { path: path.to_owned(), cause };
+    let file = File::open(path).map_err(unreadable)?;
+    let mut beside = File::open(path).map_err(unreadable)?;
     let damaged = |cause: zip::result::ZipError| NpzError::Archive { path: path.to_owned(), cause: cause.to_string() };
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    if !directory_is_whole(&mut beside, archive.central_directory_start(), archive.len()).map_err(unreadable)? {
+        let cause = "the directory has another number of entries than the archive says".to_owned();
+        return Err(NpzError::Archive { path: path.to_owned(), cause });
+    }
     let mut arrays = BTreeMap::new();
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(damaged)?;
         let full_name = entry.name().map_err(damaged)?.into_owned();
         let unexpected = || NpzError::Entry { path: path.to_owned(), entry: full_name.clone() };
+        // The archive has no checksum of its names, but holds each twice.
+        if !local_name_is(&mut beside, entry.header_start(), &full_name).map_err(unreadable)? {
+            return Err(unexpected());
+        }
         let name = full_name.strip_suffix(".npy").ok_or_else(unexpected)?.to_owned();
         let array = npy::read(&mut entry).map_err(|defect| NpzError::Array {
             path: path.to_owned(),
@@ -113,6 +123,39 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
         }
     }
     Ok(arrays)
+}
+
+/// Whether as many entries as are counted fill the directory at `start`: the count itself has no checksum.
+fn directory_is_whole(file: &mut File, start: u64, n_entries: usize) -> io::Result<bool> {
+    const FIXED: u64 = 46;
+    if n_entries == 0 && start > 0 {
+        return Ok(false);
+    }
+    let mut at = start;
+    let mut read = |at: u64, len: u64| {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(at))?;
+        Ok::<_, io::Error>((Read::by_ref(file).take(len).read_to_end(&mut bytes)? as u64 == len).then_some(bytes))
+    };
+    for _ in 0..n_entries {
+        let Some(entry) = read(at, FIXED)?.filter(|bytes| bytes.starts_with(b"PK\x01\x02")) else { return Ok(false) };
+        // Name, extra field and comment follow.
+        let lens = [28, 30, 32].map(|k| u64::from(u16::from_le_bytes([entry[k], entry[k + 1]])));
+        at += FIXED + lens.iter().sum::<u64>();
+    }
+    // The end of the directory, or of a 64-bit one.
+    Ok(read(at, 4)?.is_some_and(|bytes| bytes == b"PK\x05\x06" || bytes == b"PK\x06\x06"))
+}
+
+/// Whether the header in front of an entry's content, at `start`, has this name too.
+fn local_name_is(file: &mut File, start: u64, name: &str) -> io::Result<bool> {
+    const FIXED: usize = 30;
+    let mut header = Vec::with_capacity(FIXED + name.len());
+    file.seek(SeekFrom::Start(start))?;
+    file.take((FIXED + name.len()) as u64).read_to_end(&mut header)?;
+    let Some((fixed, found)) = header.split_at_checked(FIXED) else { return Ok(false) };
+    let len = usize::from(u16::from_le_bytes([fixed[26], fixed[27]]));
+    Ok(len == name.len() && found == name.as_bytes())
 }
 
 fn write_archive(
