@@ -9,6 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use superlinear_curvature::{CurvatureOperator, MeanLoss, OperatorError, Parameter, Part, Selection};
 use superlinear_nets::{Activation, Architecture, Bias, DenseSamples, ImageShape, Layer, Loss, Network};
+use superlinear_spectra::{LanczosConfig, Wanted, lanczos};
 
 /// No limit of memory.
 const ANY: u64 = u64::MAX;
@@ -187,6 +188,55 @@ fn every_operator_is_its_dense_truth_over_every_selection() {
             let gradient = of.gradient().unwrap();
             for (g, m) in gradient.iter().zip(selection.gather(&average)) {
                 assert!((g - m).abs() < 1e-13, "{what}");
+            }
+        }
+    }
+}
+
+/// Along converged Ritz vectors of small networks, convolutions included, and along any others.
+#[test]
+fn diagonals_along_vectors_are_those_of_the_dense_truth() {
+    let mut rng = ChaCha8Rng::seed_from_u64(17);
+    for case in cases() {
+        let truths = case.truths();
+        let n = truths.len() as f64;
+        for selection in case.selections() {
+            let (what, P) = (format!("{} {:?}", case.name, selection.parameters()), selection.n_params());
+            let of = case.over(&selection);
+            let found =
+                lanczos(&of.hessian(), Wanted::Magnitude(P.min(3)), &LanczosConfig::default(), &mut rng).unwrap();
+            let mut V = Mat::from_fn(P, P.min(3) + 2, |_, _| rng.random::<f64>() - 0.5);
+            for mut v in V.col_iter_mut() {
+                let norm = v.norm_l2();
+                v /= faer::Scale(norm);
+            }
+            V.as_mut().subcols_mut(0, P.min(3)).copy_from(found.vectors());
+            let diagonals = of.diagonals_along(V.as_ref()).unwrap();
+            let hessians: Vec<Mat<f64>> = truths.iter().map(|t| selected(&selection, &t.hessian)).collect();
+            let gradients: Vec<Vec<f64>> = truths.iter().map(|t| selection.gather(&t.gradient)).collect();
+            let norm = hessians.iter().map(Mat::norm_l2).sum::<f64>() / n;
+            for (k, v) in V.col_iter().enumerate() {
+                let per_sample: Vec<Mat<f64>> = hessians.iter().map(|h| h * v.as_mat()).collect();
+                let mean = per_sample.iter().fold(Mat::zeros(P, 1), |sum, hv| sum + hv) * faer::Scale(1.0 / n);
+                let value = (v.transpose() * &mean)[0];
+                assert!((diagonals.hessian[k] - value).abs() <= 1e-11 * norm, "{what} H");
+                let residual = (&mean - v.as_mat() * faer::Scale(value)).norm_l2();
+                assert!((diagonals.hessian_residual[k] - residual).abs() <= 1e-11 * norm, "{what} residual");
+                let second = per_sample.iter().map(|hv| hv.squared_norm_l2()).sum::<f64>() / n;
+                assert!((diagonals.second_moment[k] - second).abs() <= 1e-11 * norm * norm * n, "{what} M2");
+                let along: Vec<f64> =
+                    gradients.iter().map(|g| g.iter().zip(v.iter()).map(|(g, v)| g * v).sum()).collect();
+                let mean = along.iter().sum::<f64>() / n;
+                let squares: Vec<f64> = along.iter().map(|a| (a - mean).powi(2)).collect();
+                let variance = squares.iter().sum::<f64>() / n;
+                assert!((diagonals.covariance[k] - variance).abs() <= 1e-11 * variance.max(1e-3), "{what} C");
+                let scatter = squares.iter().map(|s| (s - variance).powi(2)).sum::<f64>();
+                let error = (scatter / (n * (n - 1.0))).sqrt();
+                assert!((diagonals.covariance_error[k] - error).abs() <= 1e-10 * variance.max(1e-3), "{what} error");
+            }
+            for (k, pair) in found.pairs.iter().enumerate() {
+                assert!(pair.converged && (diagonals.hessian[k] - pair.value).abs() <= 1e-11 * norm, "{what} Ritz");
+                assert!(diagonals.hessian_residual[k] <= pair.residual + 1e-11 * norm, "{what} Ritz residual");
             }
         }
     }

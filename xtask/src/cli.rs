@@ -3,7 +3,7 @@
 use crate::outputs::OutputId;
 use crate::plan::{Keep, Profile};
 use crate::shard::ShardArg;
-use crate::{ci, data, export, merge, reproduce, runs, tidy, verify};
+use crate::{ci, data, export, merge, reproduce, runs, spectrum, tidy, verify};
 use anyhow::Result;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Runs(runs::RunsArgs),
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(ExportArgs),
+    /// Leading eigenpairs, density, trace and exponents of one run's curvature, over any of its parameters
+    Spectrum(spectrum::SpectrumArgs),
     /// The full data sets on this machine, and the files that are embedded
     Data(data::DataArgs),
     /// Run every test
@@ -167,6 +169,7 @@ impl Command {
             Self::Verify(args) => verify::run(&args),
             Self::Runs(args) => runs::run(&args),
             Self::Export(args) => export::run(&args),
+            Self::Spectrum(args) => spectrum::run(&args),
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),
             Self::Bench(args) => ci::bench(&args.args),

@@ -2,15 +2,12 @@
 
 use crate::cli::ExportArgs;
 use crate::experiment::{LayerMatrices, layer_matrices};
-use crate::identity::Key;
-use crate::part::{PART, Part};
-use crate::plan::{Profile, RunSpec};
+use crate::finished_run::{FinishedRun, FoundRun};
+use crate::parameters::layer_names;
+use crate::plan::RunSpec;
 use crate::provenance::Provenance;
 use crate::record::TrainingRecord;
-use crate::reproduce::load_dataset;
-use crate::run_dir::RunDir;
-use anyhow::{Result, bail};
-use clap::ValueEnum;
+use anyhow::Result;
 use faer::MatRef;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -32,15 +29,9 @@ const MANIFEST: &str = "manifest.json";
 /// When there is no such run, its data are missing, or the folder cannot be written.
 pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let provenance = Provenance::here();
-    let (spec, run, part) = find_run(&args.out, &args.run_id)?;
-    let training = run.training().read()?;
-    let trained = run.checkpoint(training.history.len()).read()?;
+    let run = FoundRun::find(&args.out, &args.run_id)?;
     let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
-    let data = load_dataset(spec.dataset, spec.source, args.data_dir.as_deref())?;
-    let hash = Key::of_dataset(&data).hex();
-    if !part.data.iter().any(|known| known.is_of(&spec) && known.sha256 == hash) {
-        bail!("{}: run {} was made of other images than those here", run.path().display(), spec.id());
-    }
+    let FinishedRun { spec, training, trained, data } = run.load(args.data_dir.as_deref())?;
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
 
     write_weights(&staged.path().join("weights.safetensors"), &spec.id(), &trained.weights, &matrices)?;
@@ -67,33 +58,6 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     Ok(())
 }
 
-/// A run of the results in `out`, or in `out/<profile>` of the one profile that has it.
-fn find_run(out: &Path, id: &str) -> Result<(RunSpec, RunDir, Part)> {
-    let mut folders = vec![out.to_owned()];
-    folders.extend(Profile::value_variants().iter().map(|profile| out.join(profile.to_string())));
-    let (mut found, mut known) = (Vec::new(), Vec::new());
-    for folder in folders.into_iter().filter(|folder| folder.join(PART).is_file()) {
-        let part = Part::read(&folder)?;
-        for (spec, run) in part.run_dirs(&folder)? {
-            known.push(spec.id());
-            if spec.id() == id {
-                found.push((spec, run, part.clone(), folder.clone()));
-            }
-        }
-    }
-    if found.len() > 1 {
-        let places: Vec<String> = found.iter().map(|(.., folder)| folder.display().to_string()).collect();
-        bail!("run {id:?} is there more than once; choose by --out: {}", places.join(", "));
-    }
-    if let Some((spec, run, part, _)) = found.pop() {
-        return Ok((spec, run, part));
-    }
-    known.sort();
-    known.dedup();
-    let known = if known.is_empty() { "none; run `cargo xtask reproduce` first".to_owned() } else { known.join(", ") };
-    bail!("no run {id:?} under {}; known: {known}", out.display())
-}
-
 /// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` and `torch.nn.Conv2d` layers called `fc1`,
 /// `fc2`, … and `conv1`, `conv2`, …, with their biases where they have one.
 fn write_weights(path: &Path, id: &str, weights: &[f32], matrices: &LayerMatrices) -> Result<()> {
@@ -114,26 +78,6 @@ fn write_weights(path: &Path, id: &str, weights: &[f32], matrices: &LayerMatrice
     let tensors = named.iter().map(|(name, shape, values)| Ok((name.as_str(), ArrayView::new(shape, *values)?)));
     let metadata = BTreeMap::from([("run".to_owned(), id.to_owned())]);
     Ok(safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, &metadata)?)
-}
-
-/// Names of the layers with parameters, with their positions.
-fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
-    let (mut dense, mut conv) = (0, 0);
-    let mut names = Vec::new();
-    for (position, layer) in architecture.layers().iter().enumerate() {
-        match layer {
-            Layer::Dense { .. } => {
-                dense += 1;
-                names.push((position, format!("fc{dense}")));
-            }
-            Layer::Conv3x3 { .. } => {
-                conv += 1;
-                names.push((position, format!("conv{conv}")));
-            }
-            _ => {}
-        }
-    }
-    names
 }
 
 /// The layers, first to last, as a reader in PyTorch would write them.

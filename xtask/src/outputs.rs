@@ -13,6 +13,8 @@ mod table1;
 mod training;
 mod trajectory;
 
+pub(crate) use centred::centred_points;
+
 use crate::plan::{Model, RunSpec};
 use crate::record::RunRecord;
 use anyhow::Result;

@@ -1,4 +1,5 @@
 //! The commands as a user runs them.
+#![allow(non_snake_case)]
 
 use std::fs;
 use std::path::Path;
@@ -218,6 +219,88 @@ fn smoke_runs_from_images_to_report_and_exports() {
     fs::write(&record, bytes).unwrap();
     let error = fails(&["export", id, "--to", text(&to), "--out", text(&out)]);
     assert!(error.contains(id) && error.contains("training.rec: corrupt"), "{error}");
+}
+
+#[test]
+fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let [out, exported, one, two] =
+        [out, folder.path().join("m"), folder.path().join("one"), folder.path().join("two")];
+    succeeds(&["reproduce", "--profile", "tiny", "--only", "table1", "--quiet", "--out", text(&out)]);
+    let id = "mnist-tiny-mse-c3-s0";
+    let with = |further: &[&'static str]| {
+        let mut args = vec!["spectrum", id, "--out", text(&out)];
+        args.extend(further);
+        args
+    };
+    let run = |to: &Path, further: &[&'static str]| {
+        let mut args = with(further);
+        args.extend(["--to", text(to)]);
+        succeeds(&args)
+    };
+    let said = run(&one, &["--params", "fc2", "--top", "10", "--threads", "1"]);
+    assert!(said.contains("γ of C on H") && said.contains("products in"), "{said}");
+    run(&two, &["--params", "fc2.weight", "--top", "10", "--threads", "2"]);
+    let read = |file: &str| [&one, &two].map(|to| fs::read(to.join(file)).unwrap());
+    for file in ["pairs.csv", "spectrum.svg"] {
+        let [first, second] = read(file);
+        assert!(file == "spectrum.svg" || first == second, "{file} depends on the number of threads");
+        assert!(first.len() > 500, "{file}");
+    }
+
+    succeeds(&["export", id, "--to", text(&exported), "--out", text(&out)]);
+    let moments = superlinear_store::npz::read(&exported.join("moments.npz")).unwrap();
+    let numbers = |name: &str| match &moments[name].values {
+        superlinear_store::array::OwnedValues::F64(values) => values.clone(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let (truth, V) = (numbers("eigenvalues"), numbers("eigenvectors"));
+    let P = truth.len();
+    let diagonal = |name: &str, i: usize| -> f64 {
+        let A = numbers(name);
+        let v: Vec<f64> = (0..P).map(|row| V[row * P + i]).collect();
+        (0..P).map(|r| v[r] * (0..P).map(|c| A[r * P + c] * v[c]).sum::<f64>()).sum()
+    };
+    let found: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(one.join("spectrum.json")).unwrap()).unwrap();
+    let pairs = found["pairs"].as_array().unwrap();
+    assert!(pairs.len() == 10 && pairs.iter().all(|pair| pair["converged"] == true), "{found}");
+    for (i, pair) in pairs.iter().enumerate() {
+        let of = |key: &str| pair[key].as_f64().unwrap();
+        assert!((of("value") / truth[i] - 1.0).abs() < 1e-8, "{i}: {pair} {}", truth[i]);
+        assert!((of("H_ii") / truth[i] - 1.0).abs() < 1e-8, "{i}: {pair} {}", truth[i]);
+        for (key, name) in [("C_ii", "C"), ("M2_ii", "M2")] {
+            let dense = diagonal(name, i);
+            assert!((of(key) / dense - 1.0).abs() < 1e-5, "{i}: {pair} {dense}");
+        }
+    }
+    let trace = |name: &str| found["trace"][name].as_f64().unwrap();
+    let dense: f64 = truth.iter().sum();
+    assert!((trace("value") - dense).abs() <= 5.0 * trace("standard_error") + 1e-12, "{found} {dense}");
+    for operator in ["ggn", "fisher", "noise", "second-moment"] {
+        let to = folder.path().join(operator);
+        succeeds(
+            &[
+                &with(&["--params", "fc2,fc3", "--top", "3", "--probes", "2", "--operator"])[..],
+                &[operator, "--to", text(&to)],
+            ]
+            .concat(),
+        );
+    }
+
+    let fails = |further: &[&'static str]| fails(&with(further));
+    for (further, words) in [
+        (&["--params", "fc9"][..], "no parameters \"fc9\" in this network; known: all, fc1, fc1.weight, fc2"),
+        (&["--params", ""], "no parameters selected; known: all"),
+        (&["--params", "fc2", "--top", "145"], "--top 145: fc2 has 144 parameters"),
+        (&["--params", "fc2", "--samples", "100000"], "training images"),
+    ] {
+        let error = fails(further);
+        assert!(error.contains(words) && error.lines().count() == 1, "{error}");
+    }
+    let error = self::fails(&["spectrum", "nope", "--params", "fc2", "--out", text(&out)]);
+    assert!(error.contains("no run \"nope\"") && error.contains(id), "{error}");
 }
 
 #[test]

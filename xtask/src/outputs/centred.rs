@@ -8,9 +8,9 @@ use superlinear_plots::{Color, Layer, Line, Scatter};
 use superlinear_stats::PowerLawFit;
 
 /// The points of `y` on `x` and, to be drawn above all points, their fitted line with the exponent as its label.
-pub(super) struct CentredScatter {
-    pub(super) points: Layer,
-    pub(super) line: Layer,
+pub(crate) struct CentredScatter {
+    pub(crate) points: Layer,
+    pub(crate) line: Layer,
 }
 
 /// Scatter and fit of one pair.
@@ -26,14 +26,18 @@ pub(super) fn scatter(
 ) -> Result<CentredScatter> {
     let fit = fits::fit(spec, layer, y, x)?;
     let window = fits::window(spec, layer);
-    let pairs = x.of(layer)[..window].iter().zip(&y.of(layer)[..window]);
-    let usable = pairs.filter(|(x, y)| **x > 0.0 && **y > 0.0);
+    Ok(centred_points(&x.of(layer)[..window], &y.of(layer)[..window], &fit, color, label(&fit)))
+}
+
+/// Scatter of `y` on `x`, where both are positive, with its fit, both divided by the fit's geometric means.
+pub(crate) fn centred_points(x: &[f64], y: &[f64], fit: &PowerLawFit, color: Color, label: String) -> CentredScatter {
+    let usable = x.iter().zip(y).filter(|(x, y)| **x > 0.0 && **y > 0.0);
     let (xs, ys): (Vec<f64>, Vec<f64>) = usable
         .map(|(x, y)| (10f64.powf(x.log10() - fit.mean_log10_x), 10f64.powf(y.log10() - fit.mean_log10_y)))
         .unzip();
     let (low, high) = xs.iter().fold((f64::INFINITY, 0.0_f64), |(low, high), &x| (low.min(x), high.max(x)));
     let ends = vec![low, high];
     let on_line = ends.iter().map(|x| x.powf(fit.slope)).collect();
-    let line = Line { color, ..Line::new(label(&fit), ends, on_line) };
-    Ok(CentredScatter { points: Scatter { color, ..Scatter::new("", xs, ys) }.into(), line: line.into() })
+    let line = Line { color, ..Line::new(label, ends, on_line) };
+    CentredScatter { points: Scatter { color, ..Scatter::new("", xs, ys) }.into(), line: line.into() }
 }

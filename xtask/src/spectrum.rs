@@ -1,0 +1,258 @@
+//! `cargo xtask spectrum`: leading eigenpairs, density, trace and exponents of a trained network's curvature over any parameters.
+//!
+//! Nothing here has `P × P` entries: the operators of `superlinear-curvature`, the iterations of `superlinear-spectra`.
+
+mod show;
+
+use crate::finished_run::{FinishedRun, FoundRun};
+use crate::parameters;
+use crate::provenance::Provenance;
+use crate::reproduce;
+use anyhow::{Context, Result, bail};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+use superlinear_curvature::{DiagonalsAlong, MeanLoss, Selection};
+use superlinear_datasets::Normalisation;
+use superlinear_nets::Network;
+use superlinear_noise::{Sampling, batch_factor};
+use superlinear_spectra::{
+    Deflated, DensityConfig, Lanczos, LanczosConfig, SpectralDensity, TraceConfig, TraceEstimate, TraceStop, Wanted,
+    lanczos, spectral_density, xtrace,
+};
+use superlinear_stats::{FitConfig, PowerLawFit, loglog};
+use superlinear_store::staged::{OnExisting, StagedDir};
+use superlinear_training::ImageSamples;
+
+/// The file by which the command knows its own folders.
+const SUMMARY: &str = "spectrum.json";
+/// Numbers that probes may hold at a time: a GiB.
+const NUMBERS: usize = 1 << 27;
+/// Lanczos steps of a probe, where there is room.
+const STEPS: usize = 50;
+/// Probes that advance together, where there is room.
+const AT_ONCE: usize = 8;
+/// Products of the trace's estimate, where there is room.
+const TRACE_PRODUCTS: usize = 60;
+
+/// Arguments of `spectrum`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SpectrumArgs {
+    /// A run's id, as in summary.json
+    pub(crate) run_id: String,
+    /// Parameters: `fc2` (weight and bias), `conv1.weight`, several with commas, or `all`
+    #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
+    pub(crate) params: Vec<String>,
+    /// Which matrix
+    #[arg(long, value_enum, default_value_t = OperatorName::Hessian)]
+    pub(crate) operator: OperatorName,
+    /// How many of the largest eigenvalues
+    #[arg(long, value_name = "K", default_value_t = NonZeroUsize::new(20).expect("positive"))]
+    pub(crate) top: NonZeroUsize,
+    /// Only so many of the run's training images, the first ones drawn [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) samples: Option<NonZeroUsize>,
+    /// Residuals, relative to the norm, at which a pair counts as converged
+    #[arg(long, value_name = "TOL", default_value_t = 1e-8)]
+    pub(crate) tol: f64,
+    /// Probes of the density, at least 2, or 0 for none
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) probes: usize,
+    /// Seeds the random vectors
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Folder of the results: of one profile, or of all [default: out, the profile that has the run]
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub(crate) out: PathBuf,
+    /// Folder of the full data sets [default: $SUPERLINEAR_DATA_DIR, else the platform's cache folder]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Threads; the numbers are the same for any [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Folder to write; must be new, empty or an earlier spectrum [default: out/spectra/<run>-<selection>]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+}
+
+/// The matrices that have spectra here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OperatorName {
+    /// The Hessian of the mean loss
+    Hessian,
+    /// The generalised Gauss–Newton matrix
+    Ggn,
+    /// The Fisher matrix, labels drawn from the model
+    Fisher,
+    /// The covariance Σ of one image's gradient
+    Noise,
+    /// M₂, the mean of the squared per-image Hessians
+    SecondMoment,
+}
+
+impl OperatorName {
+    /// As in the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Hessian => "hessian",
+            Self::Ggn => "ggn",
+            Self::Fisher => "fisher",
+            Self::Noise => "noise",
+            Self::SecondMoment => "second-moment",
+        }
+    }
+
+    /// As in a title.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Hessian => "Hessian",
+            Self::Ggn => "Gauss–Newton matrix",
+            Self::Fisher => "Fisher matrix",
+            Self::Noise => "Noise covariance Σ",
+            Self::SecondMoment => "Second moment M_{2}",
+        }
+    }
+}
+
+/// What was found of a spectrum.
+struct Found {
+    n_params: usize,
+    n_samples: usize,
+    batch: usize,
+    top: Lanczos,
+    /// `Σ_ii`, not `C_ii`, as the operator has it.
+    diagonals: DiagonalsAlong,
+    /// `C_ii = factor · Σ_ii`.
+    factor: f64,
+    gamma: Gamma,
+    trace: TraceEstimate,
+    density: Option<SpectralDensity>,
+    /// Products with the operator, and of the diagonals.
+    products: usize,
+    wall_s: f64,
+}
+
+/// Exponents on `H_ii` over converged directions; `Err` says why there is none.
+struct Gamma {
+    c: Result<PowerLawFit, String>,
+    m2: Result<PowerLawFit, String>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such run, parameter or pair, the data are missing, a number is not finite, or the folder cannot be
+/// written.
+pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
+    let start = Instant::now();
+    let run = FoundRun::find(&args.out, &args.run_id)?;
+    let selection = parameters::select(&run.spec().architecture(), &args.params)?;
+    let available = run.spec().n_samples();
+    let n_samples = args.samples.map_or(available, usize::from);
+    if args.top.get() > selection.n_params() {
+        bail!("--top {}: {} has {} parameters", args.top, args.params.join(","), selection.n_params());
+    }
+    if n_samples > available {
+        bail!("--samples {n_samples}: run {} has {available} training images", args.run_id);
+    }
+    if args.probes == 1 {
+        bail!("--probes 1: a standard error needs at least 2, or 0 for no density");
+    }
+    if args.tol.is_nan() || args.tol <= 0.0 {
+        bail!("--tol {}: expected a positive number", args.tol);
+    }
+    let to = args.to.clone().unwrap_or_else(|| default_folder(args));
+    let staged = StagedDir::create(&to, OnExisting::ReplaceIfItHolds(SUMMARY))?;
+    let run = run.load(args.data_dir.as_deref())?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(reproduce::threads(args.threads)).build();
+    let found = pool.context("cannot start threads")?.install(|| measure(args, &run, &selection, n_samples))?;
+    let found = Found { wall_s: start.elapsed().as_secs_f64(), ..found };
+    show::print(args, &run.spec, &found)?;
+    show::write(args, &run.spec, &found, staged.path(), Provenance::here())?;
+    staged.publish()?;
+    show::say_written(&to)
+}
+
+/// `out/spectra/<run>-<selection>`, with the operator if it is not the Hessian.
+fn default_folder(args: &SpectrumArgs) -> PathBuf {
+    let mut name = format!("{}-{}", args.run_id, args.params.join("+"));
+    if args.operator != OperatorName::Hessian {
+        name = format!("{name}-{}", args.operator.name());
+    }
+    PathBuf::from("out/spectra").join(name)
+}
+
+fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samples: usize) -> Result<Found> {
+    let spec = &run.spec;
+    let indices = run.training.indices[..n_samples].to_vec();
+    let images = ImageSamples::drawn(&run.data.train, indices, Normalisation::of(spec.dataset));
+    let net = Network::<f32>::new(spec.architecture(), run.trained.weights.clone())
+        .with_context(|| format!("{}: weights", args.run_id))?
+        .cast::<f64>();
+    let of = MeanLoss::new(&net, spec.loss, &images, selection.clone())?;
+    let operator = match args.operator {
+        OperatorName::Hessian => of.hessian(),
+        OperatorName::Ggn => of.gauss_newton(),
+        OperatorName::Fisher => of.fisher(),
+        OperatorName::Noise => of.noise_covariance()?,
+        OperatorName::SecondMoment => of.hessian_second_moment(),
+    };
+    let (K, P) = (args.top.get(), of.n_params());
+    let config = LanczosConfig { tolerance: args.tol, ..Default::default() };
+    let top = lanczos(&operator, Wanted::Largest(K), &config, &mut generator(args, 0))?;
+    let diagonals = of.diagonals_along(top.vectors())?;
+    let factor = batch_factor(spec.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
+    let gamma = gamma(args.operator, &top, &diagonals, factor);
+    let trace = trace(args, &operator, &top, &mut generator(args, 1))?;
+    let density = match args.probes {
+        0 => None,
+        probes => {
+            let steps = STEPS.min(P).min(NUMBERS / P).max(2);
+            let at_once = (NUMBERS / (P * steps)).clamp(1, AT_ONCE);
+            let config = DensityConfig { probes, steps, at_once, ..Default::default() };
+            Some(spectral_density(&operator, &config, &mut generator(args, 2))?)
+        }
+    };
+    let products = top.state.products + 3 * K + trace.products + density.as_ref().map_or(0, |found| found.products);
+    let batch = spec.batch.min(n_samples);
+    Ok(Found { n_params: P, n_samples, batch, top, diagonals, factor, gamma, trace, density, products, wall_s: 0.0 })
+}
+
+/// Each use of randomness has its own stream.
+fn generator(args: &SpectrumArgs, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+    rng.set_stream(stream);
+    rng
+}
+
+/// Over the converged pairs; of the Hessian, over those above their residuals.
+fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong, factor: f64) -> Gamma {
+    let converged: Vec<usize> = (0..top.pairs.len()).filter(|&i| top.pairs[i].converged).collect();
+    let of = |values: &[f64], factor: f64| converged.iter().map(|&i| factor * values[i]).collect::<Vec<f64>>();
+    let residual = converged.iter().map(|&i| top.pairs[i].residual).fold(0.0, f64::max);
+    let noise_floor = (operator == OperatorName::Hessian).then_some(residual);
+    let config = FitConfig { noise_floor, ..FitConfig::top(converged.len()) };
+    let h = of(&diagonals.hessian, 1.0);
+    let fit = |y: Vec<f64>| loglog::fit_with(&h, &y, &config).map_err(|error| error.to_string());
+    Gamma { c: fit(of(&diagonals.covariance, factor)), m2: fit(of(&diagonals.second_moment, 1.0)) }
+}
+
+/// The Ritz values, whose sum is the trace on their vectors whether they have converged or not, and an estimate of the rest.
+fn trace(
+    args: &SpectrumArgs,
+    operator: &dyn faer::matrix_free::LinOp<f64>,
+    top: &Lanczos,
+    rng: &mut impl Rng,
+) -> Result<TraceEstimate> {
+    let P = operator.nrows();
+    let inside: f64 = top.values().iter().sum();
+    if args.top.get() == P {
+        return Ok(TraceEstimate { value: inside, standard_error: 0.0, products: 0, stop: TraceStop::Exact });
+    }
+    let outside = Deflated::new(operator, top.vectors());
+    let budget = (2 * NUMBERS / (3 * P)).clamp(20, TRACE_PRODUCTS);
+    let rest = xtrace(&outside, &TraceConfig { budget, ..Default::default() }, rng)?;
+    Ok(TraceEstimate { value: inside + rest.value, ..rest })
+}
