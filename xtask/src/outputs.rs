@@ -5,6 +5,7 @@ pub(crate) mod bounds;
 mod centred;
 mod commutativity;
 mod decomposition;
+mod exponent;
 mod pair_grid;
 mod per_sample_spectra;
 mod power_law;
@@ -29,6 +30,8 @@ pub(crate) enum OutputId {
     Table1,
     /// Log–log scatter of C and M₂ on H, with fits
     PowerLaw,
+    /// The exponent against the number of directions and against curvature, and by other fits
+    Exponent,
     /// Terms of the activity–weight duality over training and by direction
     Decomposition,
     /// Exponents and norms over training, CE beside MSE
@@ -54,6 +57,7 @@ impl OutputId {
     pub(crate) const ALL: &'static [Self] = &[
         Self::Table1,
         Self::PowerLaw,
+        Self::Exponent,
         Self::Decomposition,
         Self::Trajectory,
         Self::PairGrid,
@@ -95,6 +99,7 @@ impl OutputId {
         match self {
             Self::Table1 => table1::draw(&runs),
             Self::PowerLaw => power_law::draw(&runs),
+            Self::Exponent => exponent::draw(&runs),
             Self::Decomposition => Ok(decomposition::draw(&runs)),
             Self::Trajectory => trajectory::draw(&runs),
             Self::PairGrid => pair_grid::draw(&runs),
@@ -113,6 +118,7 @@ impl std::fmt::Display for OutputId {
         f.write_str(match self {
             Self::Table1 => "table1",
             Self::PowerLaw => "power-law",
+            Self::Exponent => "exponent",
             Self::Decomposition => "decomposition",
             Self::Trajectory => "trajectory",
             Self::PairGrid => "pair-grid",

@@ -125,10 +125,23 @@ pub(crate) struct SlopesRecord {
     pub(crate) n_draws: usize,
     /// `C` on `H`.
     pub(crate) emp: SlopeRecord,
+    /// The same by York's line, with errors in both coordinates; `None` where there is none.
+    pub(crate) emp_york: Option<YorkRecord>,
     /// `M₂` on `H`.
     pub(crate) m2: SlopeRecord,
     /// `C` on `M₂`.
     pub(crate) c_on_m2: SlopeRecord,
+}
+
+/// A slope with errors in both coordinates.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct YorkRecord {
+    /// The slope.
+    pub(crate) slope: f64,
+    /// The standard error that the errors of the points imply.
+    pub(crate) se: f64,
+    /// Weighted squared residuals a degree of freedom.
+    pub(crate) reduced_chi_squared: f64,
 }
 
 /// The sampling error of one slope.

@@ -1,12 +1,12 @@
 //! The sampling error of exponents: what they would have been on other images.
 
-use crate::record::{SlopeRecord, SlopesRecord};
+use crate::record::{SlopeRecord, SlopesRecord, YorkRecord};
 use anyhow::Result;
 use faer::{Mat, MatRef};
 use rand::Rng;
 use superlinear_curvature::{AbsoluteCurvature, LayerSamples, directional_contributions};
 use superlinear_nets::Network;
-use superlinear_stats::{DiagonalBootstrap, FitConfig, slope_bootstrap};
+use superlinear_stats::{DiagonalBootstrap, FitConfig, errors_in_both, slope_bootstrap};
 
 /// Bootstraps the slopes of `C` and `M₂` on `H` and of `C` on `M₂` over samples, along the columns of `V`.
 ///
@@ -45,7 +45,17 @@ pub(crate) fn slopes(
         n_draws,
         // C is a constant multiple of Σ, which moves no slope.
         emp: slope(&resampled.h, &resampled.covariance)?,
+        emp_york: york(resampled.h.as_ref(), resampled.covariance.as_ref()),
         m2: slope(&resampled.h, &resampled.m2)?,
         c_on_m2: slope(&resampled.m2, &resampled.covariance)?,
     })
+}
+
+/// York's line through the directions that are positive, with the errors that resampling shows.
+fn york(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Option<YorkRecord> {
+    let usable: Vec<usize> = (0..x.nrows()).filter(|&i| x[(i, 0)] > 0.0 && y[(i, 0)] > 0.0).collect();
+    let log10 = |of: MatRef<'_, f64>| usable.iter().map(|&i| of[(i, 0)].log10()).collect::<Vec<_>>();
+    let errors = errors_in_both::log_errors(x, y, &usable);
+    let line = errors_in_both::york(&log10(x), &log10(y), &errors).ok()?;
+    Some(YorkRecord { slope: line.slope, se: line.slope_se, reduced_chi_squared: line.reduced_chi_squared })
 }

@@ -165,7 +165,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     let results = out.join("smoke");
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(results.join("summary.json")).unwrap()).unwrap();
-    assert_eq!(summary["schema"], 1);
+    assert_eq!(summary["schema"], 2);
     assert_eq!(summary["profile"], "smoke");
     let runs = summary["runs"].as_array().unwrap();
     let ids: Vec<&str> = runs.iter().map(|run| run["id"].as_str().unwrap()).collect();

@@ -58,8 +58,10 @@ impl Wanted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Completeness {
     /// After convergence a random vector joins the block, which is followed for 15 to 30 steps more, again and again until the
-    /// wanted values stay. An eigenvalue that exceeds the wanted ones by a twentieth of the spectrum's extent, or is another
-    /// copy of one of them, is then missed with a probability of at most 0.01 (Kuczyński and Woźniakowski 1992).
+    /// wanted values stay. The number of steps is that after which Lanczos without restarts has missed an eigenvalue that exceeds
+    /// the wanted ones by a twentieth of the spectrum's extent with a probability of at most 0.01 (Kuczyński and Woźniakowski
+    /// 1992); with restarts there is no such bound, and this remains a check, not a proof. Where a multiplicity is known, let the
+    /// block be as wide.
     #[default]
     Probed,
     /// Stop at the first convergence: an eigenvalue of higher multiplicity than the block is wide may lack copies. An

@@ -12,8 +12,8 @@ use faer::prelude::{IntoConst, ReborrowMut};
 const PATIENCE: usize = 40;
 /// Wanted values that move by less than this many tolerances have not moved.
 const STEADY: f64 = 10.0;
-/// A probe is followed until an eigenvalue that stands out by this share of the spectrum's extent has been missed with a
-/// probability of at most [`MISSED`].
+/// A probe is followed until Lanczos without restarts would have missed an eigenvalue that stands out by this share of the
+/// spectrum's extent with a probability of at most [`MISSED`].
 const OUTSTANDING: f64 = 0.05;
 /// See [`OUTSTANDING`].
 const MISSED: f64 = 0.01;
