@@ -11,6 +11,7 @@ mod data;
 mod estimate;
 mod experiment;
 mod export;
+mod failure;
 mod finished_run;
 mod fits;
 mod identity;

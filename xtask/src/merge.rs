@@ -64,7 +64,9 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let mut runs = Vec::new();
     for spec in &planned {
         let (spec, run, part, _) = &found[place(spec).expect("no run is missing")];
-        runs.push(part.record(spec, run)?);
+        if !part.has_failed(spec) {
+            runs.push(part.record(spec, run)?);
+        }
     }
 
     let target = args.out.join(request.profile.to_string());
@@ -83,6 +85,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
         provenance,
         program,
         keep: parts.iter().map(|part| part.keep).min().unwrap_or(Keep::Summary),
+        failures: parts.iter().flat_map(|part| part.failures.clone()).collect(),
         threads: parts.iter().map(|part| part.threads).max().unwrap_or(1),
         wall_s: parts.iter().map(|part| part.wall_s).fold(0.0, f64::max),
     };

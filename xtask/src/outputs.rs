@@ -96,6 +96,9 @@ impl OutputId {
     /// When a fit is not possible.
     pub(crate) fn draw(self, runs: &[RunRecord], featured: &Featured) -> Result<Drawn> {
         let runs: Vec<&RunRecord> = runs.iter().filter(|run| self.needs(&run.spec, featured)).collect();
+        if runs.is_empty() {
+            return Ok(Drawn::default());
+        }
         match self {
             Self::Table1 => table1::draw(&runs),
             Self::PowerLaw => power_law::draw(&runs),

@@ -1,5 +1,6 @@
 //! What a folder of results says of itself: which request, which share of it, on which data, and which files it made of them.
 
+use crate::failure::Failure;
 use crate::identity::Key;
 use crate::plan::{self, Keep, Request, RunSpec};
 use crate::provenance::Provenance;
@@ -35,6 +36,9 @@ pub(crate) struct Part {
     pub(crate) keep: Keep,
     /// Every other file of the results, and its SHA-256 in hexadecimal.
     pub(crate) files: Vec<(String, String)>,
+    /// Runs that failed.
+    #[serde(default)]
+    pub(crate) failures: Vec<Failure>,
     /// Threads used.
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
@@ -90,6 +94,11 @@ impl Part {
         let layers = layers_of(spec, &training).into_iter().map(|job| run.layer(spec, job).read());
         let layers = layers.collect::<Result<_>>()?;
         Ok(RunRecord { spec: spec.clone(), training, layers })
+    }
+
+    /// Whether a run failed.
+    pub(crate) fn has_failed(&self, spec: &RunSpec) -> bool {
+        self.failures.iter().any(|failure| failure.run == spec.id())
     }
 
     /// Whether every other file of the results in `dir` is as it was written.

@@ -1,5 +1,6 @@
 //! From finished runs to a folder of results: figures, tables, claims, summary, report.
 
+use crate::failure::Failure;
 use crate::identity::Key;
 use crate::outputs::{CaptionedFigure, Drawn, Featured, OutputId};
 use crate::part::{PART, Part};
@@ -45,6 +46,8 @@ pub(crate) struct Published<'a> {
     pub(crate) program: String,
     /// What is kept of the runs.
     pub(crate) keep: Keep,
+    /// Runs that failed.
+    pub(crate) failures: Vec<Failure>,
     /// Threads used.
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
@@ -88,6 +91,7 @@ impl Published<'_> {
             figures: rendered.figures,
             tables: rendered.tables,
             claims: claims::judge(runs)?,
+            failures: self.failures.clone(),
         };
         let at_scale = runs.iter().any(|run| run.spec.is_at_paper_scale());
         let mut files = rendered.figure_files;
@@ -119,6 +123,7 @@ impl Published<'_> {
             program: self.program.clone(),
             keep: self.keep,
             files: files.iter().map(|(path, bytes)| (name(path), Key::of(bytes).hex())).collect(),
+            failures: self.failures.clone(),
             threads: self.threads,
             wall_s: self.wall_s,
         };
@@ -171,5 +176,34 @@ impl Rendered {
             }
         }
         Ok(files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Profile;
+
+    #[test]
+    fn a_failed_run_is_shown() {
+        let request = Request::new(Profile::Smoke, OutputId::ALL.to_vec());
+        let failure = Failure { run: "mnist-mlp-ce-c3-s0".to_owned(), error: "epoch 3: loss is NaN".to_owned() };
+        let published = Published {
+            request: &request,
+            shard: None,
+            data: Vec::new(),
+            provenance: Provenance::here(),
+            program: String::new(),
+            keep: Keep::Summary,
+            failures: vec![failure],
+            threads: 1,
+            wall_s: 1.0,
+        };
+        let files = published.render(&[], Voice::Quiet).unwrap();
+        for name in [SUMMARY, REPORT] {
+            let (_, bytes) = files.iter().find(|(path, _)| path == Path::new(name)).unwrap();
+            let text = String::from_utf8_lossy(bytes);
+            assert!(text.contains("mnist-mlp-ce-c3-s0") && text.contains("epoch 3: loss is NaN"), "{name}");
+        }
     }
 }

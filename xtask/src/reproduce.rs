@@ -7,6 +7,7 @@
 use crate::cli::ReproduceArgs;
 use crate::estimate::{self, Cost, Speed, human_bytes, human_time};
 use crate::experiment::{Saving, analyse, layer_matrices, train_run};
+use crate::failure::{self, Failure};
 use crate::identity::Key;
 use crate::interrupt::Interrupted;
 use crate::outputs::{Featured, OutputId};
@@ -122,8 +123,10 @@ impl Reproduction<'_> {
         let start = Instant::now();
         let dirs: Vec<RunDir> = self.specs.iter().map(|spec| self.dir_of(spec)).collect();
         let jobs: Vec<(&RunSpec, &RunDir)> = self.specs.iter().zip(&dirs).collect();
-        let trained = self.train_all(&jobs)?;
-        let runs = self.analyse_all(&jobs, trained)?;
+        let (trained, mut failures) = self.train_all(&jobs)?;
+        let jobs: Vec<_> = jobs.into_iter().zip(trained).filter_map(|(job, trained)| Some((job, trained?))).collect();
+        let (runs, failed) = self.analyse_all(&jobs)?;
+        failures.extend(failed);
         let _lock = lock_results(target, voice)?;
         if self.is_done()? {
             voice.line(&format!("{:>10}  another process has written the results", "done"));
@@ -136,6 +139,7 @@ impl Reproduction<'_> {
             provenance: self.provenance.clone(),
             program: self.program.clone(),
             keep: self.args.keep,
+            failures: failures.clone(),
             threads: self.threads,
             wall_s: start.elapsed().as_secs_f64(),
         };
@@ -150,6 +154,10 @@ impl Reproduction<'_> {
                 let out = self.args.out.display();
                 voice.line(&format!("{:>10}  cargo xtask merge {} --out {out}", "then", all.display()));
             }
+        }
+        if let Some(first) = failures.first() {
+            let (n, of) = (failures.len(), self.specs.len());
+            bail!("{n} of {of} runs failed, and the results say so; the first: {}", first.error);
         }
         self.remove_what_is_not_kept(&dirs)
     }
@@ -172,7 +180,7 @@ impl Reproduction<'_> {
         let Ok(part) = Part::read(dir) else { return Ok(false) };
         let data: Vec<DataSummary> = self.data.iter().map(Loaded::summary).collect();
         let same = part.request == *self.request && part.shard == self.shard && part.data == data;
-        if !same || part.program != self.program || !part.files_are_intact(dir) {
+        if !same || !part.failures.is_empty() || part.program != self.program || !part.files_are_intact(dir) {
             return Ok(false);
         }
         if self.args.keep == Keep::None || part.keep == Keep::None {
@@ -192,8 +200,8 @@ impl Reproduction<'_> {
         RunDir::of(&self.target.join(RUNS), spec, &loaded_of(self.data, spec).sha256)
     }
 
-    /// Trains all runs, each on its share of the threads.
-    fn train_all(&self, runs: &[(&RunSpec, &RunDir)]) -> Result<Vec<TrainingRecord>> {
+    /// Trains all runs, each on its share of the threads; those that fail have no record.
+    fn train_all(&self, runs: &[(&RunSpec, &RunDir)]) -> Result<(Vec<Option<TrainingRecord>>, Vec<Failure>)> {
         let images = |spec: &RunSpec| (spec.n_samples() * spec.epochs) as u64;
         let stage = self.voice.stage("train", self.specs.iter().map(images).sum(), "images/s");
         let job = |&(spec, dir): &(&RunSpec, &RunDir)| {
@@ -207,21 +215,24 @@ impl Reproduction<'_> {
             }
             let (every, by, voice) = (self.every, &self.provenance, self.voice);
             let saving = Saving { dir, keep: self.args.keep, every, by, voice };
-            train_run(spec, &loaded.data, saving, |images| stage.advance(images)).map(Some)
+            failure::outcome(|| spec.id(), train_run(spec, &loaded.data, saving, |images| stage.advance(images)))
+                .map(Some)
         };
         let cost = |(spec, _): &(&RunSpec, &RunDir)| images(spec) as f64;
         let trained = work::share(self.threads, runs, "networks", self.voice, cost, job)?;
         stage.done(&format!("{} networks", runs.len()));
-        Ok(trained)
+        let mut failures = Vec::new();
+        let trained =
+            trained.into_iter().map(|trained| trained.map_err(|failure| failures.push(failure)).ok()).collect();
+        Ok((trained, failures))
     }
 
-    /// Analyses all runs at all their checkpoints.
-    fn analyse_all(&self, runs: &[(&RunSpec, &RunDir)], trained: Vec<TrainingRecord>) -> Result<Vec<RunRecord>> {
+    /// Analyses all runs at all their checkpoints; a run of which a layer fails, fails.
+    fn analyse_all(&self, runs: &[((&RunSpec, &RunDir), TrainingRecord)]) -> Result<(Vec<RunRecord>, Vec<Failure>)> {
         let jobs: Vec<(&RunSpec, &RunDir, &TrainingRecord, LayerJob)> = runs
             .iter()
-            .zip(&trained)
-            .flat_map(|(&(spec, dir), training)| {
-                layers_of(spec, training).into_iter().map(move |job| (spec, dir, training, job))
+            .flat_map(|((spec, dir), training)| {
+                layers_of(spec, training).into_iter().map(move |job| (*spec, *dir, training, job))
             })
             .collect();
         let stage = self.voice.stage("analyse", jobs.len() as u64, "layers/s");
@@ -229,7 +240,7 @@ impl Reproduction<'_> {
             interrupt::check()?;
             let Some(_lock) = dir.layer(spec, job).try_lock()? else { return Ok(None) };
             stage.at(&format!("{} layer {} after epoch {}", spec.id(), job.dense + 1, job.epoch));
-            let layer = self.layer(spec, dir, training, job)?;
+            let layer = failure::outcome(|| spec.id(), self.layer(spec, dir, training, job))?;
             stage.advance(1);
             Ok(Some(layer))
         };
@@ -237,11 +248,20 @@ impl Reproduction<'_> {
         let layers = work::share(self.threads, &jobs, "layers", self.voice, cost, job)?;
         stage.done(&format!("{} layers", jobs.len()));
         let mut layers = layers.into_iter();
-        let records = runs.iter().zip(trained).map(|((spec, _), training)| {
-            let layers = layers.by_ref().take(layers_of(spec, &training).len()).collect();
-            RunRecord { spec: (*spec).clone(), training, layers }
-        });
-        Ok(records.collect())
+        let (mut records, mut failures) = (Vec::new(), Vec::new());
+        for ((spec, _), training) in runs {
+            let layers: Vec<_> = layers.by_ref().take(layers_of(spec, training).len()).collect();
+            let record = layers
+                .into_iter()
+                .collect::<Result<_, Failure>>()
+                .map(|layers| RunRecord { spec: (*spec).clone(), training: training.clone(), layers })
+                .and_then(|record| failure::of_fits(&record).map_or(Ok(record), Err));
+            match record {
+                Ok(record) => records.push(record),
+                Err(failure) => failures.push(failure),
+            }
+        }
+        Ok((records, failures))
     }
 
     /// The record of a layer: as stored, or analysed and stored.

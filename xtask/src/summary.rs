@@ -1,6 +1,7 @@
 //! `summary.json`: the machine-readable result of a reproduction.
 
 use crate::claims::Claim;
+use crate::failure::Failure;
 use crate::fits::{Exponent, Exponents};
 use crate::outputs::Table;
 use crate::provenance::Provenance;
@@ -33,6 +34,8 @@ pub(crate) struct Summary {
     pub(crate) tables: Vec<TableSummary>,
     /// One entry a claim of the paper.
     pub(crate) claims: Vec<Claim>,
+    /// Runs that failed.
+    pub(crate) failures: Vec<Failure>,
 }
 
 /// A data set that was read.

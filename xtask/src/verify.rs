@@ -34,7 +34,8 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     if part.provenance.version != version {
         bail!("{}: results of version {}, expected {version}, this one", args.dir.display(), part.provenance.version);
     }
-    let dirs = part.run_dirs(&args.dir)?;
+    let mut dirs = part.run_dirs(&args.dir)?;
+    dirs.retain(|(spec, _)| !part.has_failed(spec));
     let runs: Vec<RunRecord> = dirs.iter().map(|(spec, run)| part.record(spec, run)).collect::<Result<_>>()?;
     let published = Published {
         request: &part.request,
@@ -43,6 +44,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
         provenance: part.provenance.clone(),
         program: part.program.clone(),
         keep: part.keep,
+        failures: part.failures.clone(),
         threads: part.threads,
         wall_s: part.wall_s,
     };
