@@ -101,7 +101,8 @@ impl Published<'_> {
             let text = csv::text(&file, &table.table.header, &table.table.rows)?;
             files.push((file, text.into_bytes()));
         }
-        let page = report::render(&summary, &rendered.svgs, at_scale, &self.request.command())?;
+        let setting = runs.first().map_or_else(String::new, |run| run.spec.setting());
+        let page = report::render(&summary, &rendered.svgs, at_scale, &self.request.command(), &setting)?;
         files.push((PathBuf::from(SUMMARY), json::bytes(&summary).context(SUMMARY)?));
         files.push((PathBuf::from(REPORT), page.into_bytes()));
         Ok(files)

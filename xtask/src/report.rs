@@ -6,17 +6,20 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Value, context};
+use superlinear_nets::Loss;
+use superlinear_training::SgdConfig;
 
 /// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order; `rerun` is the command that makes the
-/// results again.
+/// results again, `setting` the name of one setting among them.
 ///
 /// # Errors
 /// When the template does not render.
-pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str) -> Result<String> {
+pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str, setting: &str) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     environment.add_filter("math", |text: String| Value::from_safe_string(math(&text)));
     environment.add_filter("found", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), number));
+    environment.add_filter("small", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.1e}")));
     environment.add_template("report", include_str!("../templates/report.html")).context("report template")?;
     let figures: Vec<_> = summary
         .figures
@@ -29,8 +32,14 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
         .iter()
         .map(|table| context! { id => table.id, file => table.file, table => table.table })
         .collect();
+    // Batches, epochs and losses are each run's own; all else is the same for all.
+    let SgdConfig { schedule, clip, early_stop, .. } = SgdConfig::paper(Loss::CrossEntropy);
+    let sgd = context! {
+        initial => schedule.initial, floor => schedule.floor, t_max => schedule.t_max, clip,
+        window => early_stop.window, accuracy => early_stop.accuracy, loss => format!("{:e}", early_stop.loss),
+    };
     let page = environment.get_template("report").context("report template")?;
-    page.render(context! { summary, figures, tables, at_scale, rerun }).context("report template")
+    page.render(context! { summary, figures, tables, at_scale, rerun, setting, sgd }).context("report template")
 }
 
 /// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power.

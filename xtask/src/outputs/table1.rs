@@ -1,11 +1,11 @@
 //! `table1`: γ_emp and γ_AWD of every setting, and every run's fits.
 
-use super::{Drawn, Table, loss_name};
+use super::{Drawn, Table, exponent, loss_name};
 use crate::fits::Exponents;
 use crate::record::RunRecord;
 use anyhow::Result;
-use superlinear_stats::PowerLawFit;
 use superlinear_stats::summary::mean_sd;
+use superlinear_stats::{PowerLawFit, loglog, over_seeds as over_seeds_t};
 
 pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let fits = runs.iter().map(|run| Ok((*run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
@@ -27,26 +27,63 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
             let slopes: Vec<f64> = of_setting.iter().map(|(_, fit)| slope(fit)).collect();
             Ok(format!("{:.3}", mean_sd(&slopes)?))
         };
+        let slopes: Vec<f64> = of_setting.iter().map(|(_, fit)| fit.emp.value()).collect();
+        let interval = over_seeds_t(&slopes, 0.95)?.interval;
+        // Where noise cannot be told from curvature in some run, there is no number of ours.
+        let found: Option<Vec<(f64, f64)>> = of_setting
+            .iter()
+            .map(|(run, _)| {
+                let n = exponent::found(run)?;
+                Some((n as f64, loglog::fit(&run.layer().h, &run.layer().c, n).ok()?.slope))
+            })
+            .collect();
+        let none = || ["none".to_owned(), "none".to_owned()];
+        let [n_found, over_found] = match &found {
+            None => none(),
+            Some(found) => {
+                let mean = |of: fn(&(f64, f64)) -> f64| mean_sd(&found.iter().map(of).collect::<Vec<_>>());
+                [format!("{:.0}", mean(|(n, _)| *n)?), format!("{:.3}", mean(|(_, slope)| *slope)?)]
+            }
+        };
         rows.push(vec![
             spec.dataset.to_string(),
             spec.model.to_string(),
             loss_name(spec.loss).to_owned(),
             spec.n_classes.to_string(),
             over_seeds(|fit| fit.emp.value())?,
+            interval.map_or_else(|| "one seed".to_owned(), |t| format!("{:.3} to {:.3}", t.low, t.high)),
             over_seeds(|fit| fit.awd.value())?,
             over_seeds(|fit| fit.m2.value())?,
             over_seeds(|fit| fit.c_on_m2.value())?,
             over_seeds(|fit| fit.emp.fit.r2)?,
             spec.top.to_string(),
+            n_found,
+            over_found,
             of_setting.len().to_string(),
         ]);
     }
     Ok(Table {
         name: "table1".to_owned(),
         caption: "Exponents over the top 𝒩 directions, mean ± sd over seeds. γ_emp: measured C_ii on H_ii. γ_AWD: the \
-                  duality's prediction, (C_AWD)_ii on H_ii; γ_M₂: its further approximation, (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂."
+                  duality's prediction, (C_AWD)_ii on H_ii; γ_M₂: its further approximation, (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂. \
+                  The interval is Student's t over seeds. 𝒩 found: directions above the noise floor that the signs of the eigenvalues show."
             .to_owned(),
-        header: vec!["data", "model", "loss", "classes", "γ_emp", "γ_AWD", "γ_M₂", "C on M₂", "R² of γ_emp", "𝒩", "seeds"],
+        header: vec![
+            "data",
+            "model",
+            "loss",
+            "classes",
+            "γ_emp",
+            "95 % over seeds",
+            "γ_AWD",
+            "γ_M₂",
+            "C on M₂",
+            "R² of γ_emp",
+            "𝒩",
+            "𝒩 found",
+            "γ_emp over it",
+            "seeds",
+        ],
         rows,
     })
 }
