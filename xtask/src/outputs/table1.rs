@@ -78,7 +78,7 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
             "γ_AWD",
             "γ_M₂",
             "C on M₂",
-            "R² of γ_emp",
+            "R²",
             "𝒩",
             "𝒩 found",
             "γ_emp over it",
