@@ -154,7 +154,9 @@ fn symmetric(linthresh: f64, lo: f64, hi: f64) -> Vec<Ticks> {
             out.push(Ticks { major, minor });
         }
     }
-    out
+    // A sparse set may miss the window, and a sliver between two powers of ten has none of them.
+    out.retain(|ticks| !ticks.major.is_empty());
+    if out.is_empty() { linear(scale.inverse(lo), scale.inverse(hi)) } else { out }
 }
 
 fn power_of_ten(exponent: i32) -> String {
@@ -219,6 +221,12 @@ mod tests {
             labels(&choose(Scale::SymLog { linthresh: 1e-2 }, -3.0, 3.0, at_most(7))),
             ["−10^{0}", "−10^{−1}", "−10^{−2}", "0", "10^{−2}", "10^{−1}", "10^{0}"]
         );
+    }
+
+    #[test]
+    fn a_sliver_of_a_symmetric_axis_is_marked() {
+        let (lo, scale) = (262.4461738239716, Scale::SymLog { linthresh: 1e-3 });
+        assert!(!choose(scale, lo, lo + 1e-3, |ticks| ticks.len() <= 2).major.is_empty());
     }
 
     proptest! {
