@@ -12,7 +12,7 @@ use superlinear_datasets::{Dataset, Split};
 use superlinear_store::record::Record;
 
 /// To be raised whenever the same settings train another network, so that older ones are not taken for it.
-const TRAINING_NUMERICS: u32 = 1;
+const TRAINING_NUMERICS: u32 = 2;
 /// The same for the analysis of a network.
 const ANALYSIS_NUMERICS: u32 = 1;
 

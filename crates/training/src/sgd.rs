@@ -223,8 +223,6 @@ pub(crate) struct StepBuffers {
     inputs: Vec<f32>,
     labels: Vec<u8>,
     gradient: Vec<f32>,
-    /// Squared norm of every piece of the gradient.
-    squares: Vec<f64>,
 }
 
 impl StepBuffers {
@@ -234,7 +232,6 @@ impl StepBuffers {
             inputs: vec![0.0; net.architecture().input_dim() * max_batch],
             labels: vec![0; max_batch],
             gradient: vec![0.0; net.params().len()],
-            squares: vec![0.0; net.params().len().div_ceil(PIECE)],
         }
     }
 
@@ -274,71 +271,32 @@ impl StepBuffers {
         config: &SgdConfig,
         rate: f64,
     ) -> Result<BatchLoss, (&'static str, f64)> {
-        let (inputs, labels, workspace, gradient) = self.load(net, samples, members);
-        let batch = net.loss_and_gradient(inputs, labels, config.loss, workspace, gradient);
+        let (inputs, labels, workspace, buffer) = self.load(net, samples, members);
+        let (batch, mut gradient) = net.loss_and_factored_gradient(inputs, labels, config.loss, workspace, buffer);
         if !batch.total.is_finite() {
             return Err(("loss", batch.total));
         }
-        let norm = squared_norm(&self.gradient, &mut self.squares).sqrt();
-        if !norm.is_finite() {
-            return Err(("gradient norm", norm));
-        }
         // As PyTorch's clip_grad_norm_, with its 1e-6.
-        let scale = (rate * (config.clip / (norm + 1e-6)).min(1.0)) as f32;
-        descend(net.params_mut(), &self.gradient, scale);
+        let scale = match gradient.norm_above(config.clip - CLIP_MARGIN) {
+            None => rate,
+            Some(norm) if norm.is_finite() => rate * (config.clip / (norm + CLIP_MARGIN)).min(1.0),
+            Some(norm) => return Err(("gradient norm", norm)),
+        } as f32;
+        gradient.descend(net.params_mut(), scale);
         Ok(batch)
     }
 }
 
-/// Entries of a piece of the parameters; pieces are what threads share, and no result depends on the sharing.
-const PIECE: usize = 1 << 18;
+/// What PyTorch adds to a gradient's norm before it divides by it.
+const CLIP_MARGIN: f64 = 1e-6;
+/// Numbers from which on threads share the work of writing a batch.
+const SHARED: usize = 1 << 18;
 /// Samples of a batch that are written one after the other, in their order.
 const LOADED_TOGETHER: usize = 16;
 
 /// Whether the current rayon pool has threads to share work on `n` numbers, and it is worth it.
 fn shares_work(n: usize) -> bool {
-    n > PIECE && rayon::current_num_threads() > 1
-}
-
-/// `w ← w − scale · g`.
-fn descend(params: &mut [f32], gradient: &[f32], scale: f32) {
-    let step = |(params, gradient): (&mut [f32], &[f32])| {
-        for (w, &g) in params.iter_mut().zip(gradient) {
-            *w -= scale * g;
-        }
-    };
-    if shares_work(params.len()) {
-        params.par_chunks_mut(PIECE).zip(gradient.par_chunks(PIECE)).with_max_len(1).for_each(step);
-    } else {
-        step((params, gradient));
-    }
-}
-
-/// `Σ g²`, piece by piece.
-fn squared_norm(gradient: &[f32], pieces: &mut [f64]) -> f64 {
-    if shares_work(gradient.len()) {
-        let squares = pieces.par_iter_mut().zip(gradient.par_chunks(PIECE)).with_max_len(1);
-        squares.for_each(|(square, piece)| *square = squared_norm_of_piece(piece));
-    } else {
-        pieces
-            .iter_mut()
-            .zip(gradient.chunks(PIECE))
-            .for_each(|(square, piece)| *square = squared_norm_of_piece(piece));
-    }
-    pieces.iter().sum()
-}
-
-/// `Σ g²` in 16 running sums, which vectorise, closed in `f64`.
-fn squared_norm_of_piece(gradient: &[f32]) -> f64 {
-    let mut lanes = [0.0_f32; 16];
-    let mut pieces = gradient.chunks_exact(16);
-    for piece in &mut pieces {
-        for (lane, &g) in lanes.iter_mut().zip(piece) {
-            *lane += g * g;
-        }
-    }
-    let rest = pieces.remainder().iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-    rest + lanes.iter().map(|&lane| f64::from(lane)).sum::<f64>()
+    n > SHARED && rayon::current_num_threads() > 1
 }
 
 #[cfg(test)]

@@ -136,6 +136,29 @@ impl<T: Scalar> Block<T> {
     ///
     /// [`Accum::Replace`] is for networks without convolutions.
     pub(super) fn reverse(&mut self, weights: Weights<'_, T>, inputs: MatRef<'_, T>, gradient: &mut [T], accum: Accum) {
+        self.reverse_through(weights, inputs, gradient, accum, FirstWeights::Formed);
+    }
+
+    /// As [`Block::reverse`] for a network that begins with a dense layer, without the gradient in that layer's weights:
+    /// the gradient in its output comes back, `d_out` entries a sample.
+    pub(super) fn reverse_to_first(
+        &mut self,
+        weights: Weights<'_, T>,
+        inputs: MatRef<'_, T>,
+        gradient: &mut [T],
+    ) -> &mut [T] {
+        self.reverse_through(weights, inputs, gradient, Accum::Replace, FirstWeights::Left);
+        &mut self.gradients[0]
+    }
+
+    fn reverse_through(
+        &mut self,
+        weights: Weights<'_, T>,
+        inputs: MatRef<'_, T>,
+        gradient: &mut [T],
+        accum: Accum,
+        first_weights: FirstWeights,
+    ) {
         let architecture = weights.architecture;
         let batch = inputs.ncols();
         let [current, next] = &mut self.gradients;
@@ -153,6 +176,9 @@ impl<T: Scalar> Block<T> {
                         _ => MatRef::from_column_major_slice(&input[..d_in * batch], d_in, batch),
                     };
                     dense::bias_gradient(delta, accum, &mut gradient[bias_gradient]);
+                    if position == 0 && first_weights == FirstWeights::Left {
+                        continue;
+                    }
                     let weight_gradient = MatMut::from_row_major_slice_mut(&mut gradient[weight_gradient], d_out, d_in);
                     dense::product(weight_gradient, accum, delta, a.transpose());
                     // Nobody asks for the gradient in the inputs of the first layer.
@@ -198,6 +224,13 @@ impl<T: Scalar> Block<T> {
             std::mem::swap(current, next);
         }
     }
+}
+
+/// What a reverse pass does about the weights of a dense first layer.
+#[derive(Clone, Copy, PartialEq)]
+enum FirstWeights {
+    Formed,
+    Left,
 }
 
 /// A parameter gradient as [`Block::reverse`] leaves it, in the order of the parameters.

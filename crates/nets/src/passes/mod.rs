@@ -10,6 +10,7 @@ mod block_passes;
 mod conv;
 mod dense;
 mod directions;
+mod factored;
 mod pool;
 mod tangent;
 mod walk;
@@ -19,11 +20,13 @@ use crate::{Loss, Network, Scalar, Shape};
 use block::{Block, Weights, arrange, kernels_of};
 use conv::Kernels;
 use dense::sum_in_order;
+use factored::NormSums;
 use faer::{Accum, MatRef};
 use rayon::prelude::*;
 
 pub use block_passes::{AtLogits, BlockPasses};
 pub use directions::{Directions, Sums};
+pub use factored::FactoredGradient;
 pub use tangent::TangentWorkspace;
 
 /// Parts of a batch with images.
@@ -38,6 +41,7 @@ pub struct Workspace<T> {
     kernels: Vec<Kernels<T>>,
     passes: Passes<T>,
     logit_gradient: Vec<T>,
+    norm_sums: NormSums<T>,
 }
 
 #[derive(Clone, Debug)]
@@ -105,7 +109,8 @@ impl<T: Scalar> Workspace<T> {
             Passes::Whole(Block::new(architecture, max_batch))
         };
         let logit_gradient = vec![T::ZERO; architecture.n_out()];
-        Self { max_batch, kernels: kernels_of(architecture), passes, logit_gradient }
+        let norm_sums = NormSums::new(architecture, max_batch);
+        Self { max_batch, kernels: kernels_of(architecture), passes, logit_gradient, norm_sums }
     }
 
     /// What layer `position` gave in the last forward pass over `n_samples`: `dim × n_samples`.
@@ -203,6 +208,13 @@ impl<T: Scalar> Network<T> {
         assert!(batch <= max_batch, "batch of {batch} in a workspace for {max_batch}");
     }
 
+    #[track_caller]
+    fn check_gradient_call(&self, inputs: MatRef<'_, T>, labels: &[u8], max_batch: usize, gradient: &[T]) {
+        self.check_batch(inputs, max_batch);
+        assert_eq!(labels.len(), inputs.ncols(), "one label a column");
+        assert_eq!(gradient.len(), self.params().len(), "one gradient entry a parameter");
+    }
+
     /// Loss of a batch and the gradient of the **mean** loss over it, `(1/B) Σ_p g_p`, written to `gradient`.
     ///
     /// # Panics
@@ -217,9 +229,7 @@ impl<T: Scalar> Network<T> {
         gradient: &mut [T],
     ) -> BatchLoss {
         let batch = inputs.ncols();
-        self.check_batch(inputs, workspace.max_batch);
-        assert_eq!(labels.len(), batch, "one label a column");
-        assert_eq!(gradient.len(), self.params().len(), "one gradient entry a parameter");
+        self.check_gradient_call(inputs, labels, workspace.max_batch, gradient);
         arrange(self.architecture(), self.params(), &mut workspace.kernels);
         let weights = Weights::of(self, &workspace.kernels);
         let scale = 1.0 / batch as f64;
