@@ -41,7 +41,9 @@ pub use activation::Activation;
 pub use architecture::{Architecture, ArchitectureError, Bias, DenseLayer, Layer};
 pub use loss::{Loss, UnknownLoss};
 pub use network::{Network, ParameterError};
-pub use passes::{AtLogits, BatchLoss, BlockPasses, Directions, FactoredGradient, Sums, TangentWorkspace, Workspace};
+pub use passes::{
+    AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Sums, TangentWorkspace, Workspace,
+};
 pub use samples::{DenseSamples, Samples};
 pub use scalar::Scalar;
 pub use selection::{Parameter, Part, Selection, SelectionError};

@@ -7,7 +7,7 @@
 use super::MeanLoss;
 use faer::{MatMut, MatRef};
 use rayon::prelude::*;
-use superlinear_nets::{BlockPasses, Directions, Layer, Samples, Scalar, Shape, Sums};
+use superlinear_nets::{BlockPasses, Directions, EvaluatedBlock, Layer, Samples, Scalar, Shape, Sums};
 
 /// How many of what go together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ const PARTS: usize = 8;
 const LARGE: usize = 1 << 18;
 /// Numbers that the sums of a pass may take: half a GiB of doubles.
 const NUMBERS: usize = 1 << 26;
+/// Numbers that may be kept of the samples from one product to the next: half a GiB of doubles.
+const KEPT: usize = 1 << 26;
 
 impl Layout {
     /// For products over `of`; `alone` asks for one sample at a time.
@@ -61,6 +63,17 @@ pub(super) struct Group<T> {
 pub(super) struct Part<'a, T> {
     passes: BlockPasses<'a, T>,
     sums: Vec<Sums<T>>,
+    /// All blocks, once they have been evaluated and if they fit.
+    blocks: Vec<EvaluatedBlock<T>>,
+}
+
+/// Whether what the network gives for the samples is kept for the next pass over them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evaluate {
+    /// If it fits.
+    Once,
+    /// There will be no other pass.
+    Only,
 }
 
 /// Whether a selected layer is a convolution.
@@ -97,7 +110,7 @@ pub(super) fn mean_over_samples<'a, T: Scalar, S: Samples<T>, W>(
                 add(worker, passes, first, group, sums);
             }
         };
-        run_parts(of, layout, &counts, kept, &worker, add);
+        run_parts(of, layout, &counts, kept, Evaluate::Once, &worker, add);
         let mut out = out.as_mut().subcols_mut(first, n);
         collect(of, &counts, kept, out.as_mut());
         first += n;
@@ -108,7 +121,8 @@ pub(super) fn mean_over_samples<'a, T: Scalar, S: Samples<T>, W>(
 pub(super) fn gradient_sum<T: Scalar, S: Samples<T>>(of: &MeanLoss<'_, T, S>) -> Vec<T> {
     let mut mean = vec![T::ZERO; of.n_params()];
     let mut parts = Vec::new();
-    run_parts(of, Layout::of(of, false), &[1], &mut parts, &|| (), |(), passes, _, sums| passes.gradient(&mut sums[0]));
+    let add = |_: &mut (), passes: &mut BlockPasses<'_, T>, _, sums: &mut [Sums<T>]| passes.gradient(&mut sums[0]);
+    run_parts(of, Layout::of(of, false), &[1], &mut parts, Evaluate::Only, &|| (), add);
     let len = mean.len();
     collect(of, &[1], &parts, MatMut::from_column_major_slice_mut(&mut mean, len, 1));
     mean
@@ -120,6 +134,7 @@ fn run_parts<'a, T: Scalar, S: Samples<T>, W>(
     layout: Layout,
     counts: &[usize],
     parts: &mut Vec<Part<'a, T>>,
+    evaluate: Evaluate,
     worker: &(impl Fn() -> W + Sync),
     add: impl Fn(&mut W, &mut BlockPasses<'a, T>, usize, &mut [Sums<T>]) + Sync,
 ) {
@@ -128,7 +143,7 @@ fn run_parts<'a, T: Scalar, S: Samples<T>, W>(
     parts.truncate(layout.parts);
     while parts.len() < layout.parts {
         let passes = BlockPasses::new(of.net, &of.selection, layout.block.min(n));
-        parts.push(Part { passes, sums: Vec::new() });
+        parts.push(Part { passes, sums: Vec::new(), blocks: Vec::new() });
     }
     parts.par_iter_mut().enumerate().with_max_len(1).for_each(|(c, part)| {
         let same = part.sums.iter().map(Sums::n_vectors).eq(counts.iter().copied());
@@ -139,15 +154,26 @@ fn run_parts<'a, T: Scalar, S: Samples<T>, W>(
         }
         let mut worker = worker();
         let end = of.range.start + (c + 1) * n / layout.parts;
-        let mut first = of.range.start + c * n / layout.parts;
+        let first = of.range.start + c * n / layout.parts;
+        let Part { passes, sums, blocks } = part;
+        let starts = (first..end).step_by(layout.block);
+        if blocks.len() == starts.len() {
+            for (first, block) in starts.zip(blocks) {
+                passes.with_evaluated(block, |passes| add(&mut worker, passes, first, sums));
+            }
+            return;
+        }
+        blocks.clear();
+        let keeps = evaluate == Evaluate::Once && n.saturating_mul(passes.numbers_of_a_sample()) <= KEPT;
         let mut labels = Vec::with_capacity(layout.block);
-        while first < end {
-            let next = end.min(first + layout.block);
+        for first in starts {
             labels.clear();
-            labels.extend((first..next).map(|p| of.samples.label(p)));
-            part.passes.evaluate(&labels, of.loss, |p, input| of.samples.write_input(first + p, input));
-            add(&mut worker, &mut part.passes, first, &mut part.sums);
-            first = next;
+            labels.extend((first..end.min(first + layout.block)).map(|p| of.samples.label(p)));
+            passes.evaluate(&labels, of.loss, |p, input| of.samples.write_input(first + p, input));
+            if keeps {
+                blocks.push(passes.evaluated());
+            }
+            add(&mut worker, passes, first, sums);
         }
     });
 }

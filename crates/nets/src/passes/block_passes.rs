@@ -41,6 +41,19 @@ pub struct BlockPasses<'n, T> {
     per_sample: Option<Sums<T>>,
 }
 
+/// What a network gives for a block of samples, and the gradients there: all that products over a selection need of it.
+#[derive(Clone, Debug)]
+pub struct EvaluatedBlock<T> {
+    labels: Vec<u8>,
+    loss: Loss,
+    /// Of layers in front of the first selected, what they gave is left out but for the last.
+    inputs: Vec<T>,
+    image: Vec<T>,
+    outputs: Vec<Vec<T>>,
+    deltas: Vec<Vec<T>>,
+    logit_hessians: Vec<T>,
+}
+
 impl<'n, T: Scalar> BlockPasses<'n, T> {
     /// Buffers for blocks of up to `max_samples`, with derivatives in `selection`.
     ///
@@ -106,6 +119,64 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
         self.deltas[last][..n_out * n].copy_from_slice(&self.block.gradients[0][..n_out * n]);
         self.reverse_deltas(n);
         summary.total
+    }
+
+    /// How many numbers a sample takes in an [`EvaluatedBlock`].
+    pub fn numbers_of_a_sample(&self) -> usize {
+        let architecture = self.net.architecture();
+        let n_layers = architecture.layers().len();
+        let dim = |l: usize| architecture.output_dim_of(l);
+        let inputs = if self.first == 0 { architecture.input_dim() } else { dim(self.first - 1) };
+        inputs + 2 * (self.first..n_layers).map(dim).sum::<usize>() + architecture.n_out().pow(2)
+    }
+
+    /// A copy of what [`BlockPasses::evaluate`] found of the block that it took last, as far as later passes need it.
+    pub fn evaluated(&self) -> EvaluatedBlock<T> {
+        let (n, architecture) = (self.labels.len(), self.net.architecture());
+        let at_front = |values: &[T], dim: usize| if self.first == 0 { values[..dim * n].to_vec() } else { Vec::new() };
+        let of_images = !self.block.image.is_empty();
+        let input_dim = architecture.input_dim();
+        let from = |first: usize, all: &[Vec<T>]| -> Vec<Vec<T>> {
+            let kept = |(l, values): (usize, &Vec<T>)| match l < first {
+                true => Vec::new(),
+                false => values[..architecture.output_dim_of(l) * n].to_vec(),
+            };
+            all.iter().enumerate().map(kept).collect()
+        };
+        EvaluatedBlock {
+            labels: self.labels.clone(),
+            loss: self.loss,
+            inputs: if of_images { Vec::new() } else { at_front(&self.inputs, input_dim) },
+            image: if of_images { at_front(&self.block.image, input_dim) } else { Vec::new() },
+            outputs: from(self.first.saturating_sub(1), &self.block.outputs),
+            deltas: from(self.first, &self.deltas),
+            logit_hessians: Vec::new(),
+        }
+    }
+
+    /// Runs `passes` as after [`BlockPasses::evaluate`] of the block that `block` was made of.
+    ///
+    /// `block` comes from [`BlockPasses::evaluated`] of passes of the same network and selection.
+    ///
+    /// # Panics
+    /// When `block` has another number of layers.
+    #[track_caller]
+    pub fn with_evaluated<R>(&mut self, block: &mut EvaluatedBlock<T>, passes: impl FnOnce(&mut Self) -> R) -> R {
+        assert_eq!(block.outputs.len(), self.deltas.len(), "the block was evaluated by the same network");
+        self.exchange(block);
+        let result = passes(self);
+        self.exchange(block);
+        result
+    }
+
+    fn exchange(&mut self, block: &mut EvaluatedBlock<T>) {
+        std::mem::swap(&mut self.labels, &mut block.labels);
+        std::mem::swap(&mut self.loss, &mut block.loss);
+        std::mem::swap(&mut self.inputs, &mut block.inputs);
+        std::mem::swap(&mut self.block.image, &mut block.image);
+        std::mem::swap(&mut self.block.outputs, &mut block.outputs);
+        std::mem::swap(&mut self.deltas, &mut block.deltas);
+        std::mem::swap(&mut self.logit_hessians, &mut block.logit_hessians);
     }
 
     /// Gradients in the outputs of all layers from the first selected on, from those in the logits.
@@ -273,12 +344,14 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
         let n = self.labels.len();
         let d = self.net.architecture().input_dim();
         let Block { image, outputs, scratch, .. } = &mut self.block;
+        // Of a block that was kept there are no inputs where nobody reads them.
+        let inputs = if self.inputs.is_empty() { 0 } else { n };
         Walk {
             weights: Weights::of(self.net, &self.kernels),
             selected: &self.selected,
             first: self.first,
             n,
-            inputs: MatRef::from_column_major_slice(&self.inputs[..d * n], d, n),
+            inputs: MatRef::from_column_major_slice(&self.inputs[..d * inputs], d, inputs),
             image,
             outputs,
             deltas: &self.deltas,

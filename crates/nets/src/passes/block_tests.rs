@@ -81,12 +81,32 @@ fn products_over_any_selection_agree_with_those_over_all_parameters() {
             let mut passes = BlockPasses::new(&net, &selection, 4);
             let mut sums = Sums::zeros(&architecture, &selection, 3);
             let mut gradient = Sums::zeros(&architecture, &selection, 1);
+            let mut blocks = Vec::new();
             for block in [0..4, 4..6] {
                 passes.evaluate(&labels[block.clone()], loss, |p, input| {
                     input.copy_from_slice(x.col_as_slice(block.start + p));
                 });
+                blocks.push(passes.evaluated());
                 passes.hessian(&directions, &mut sums);
                 passes.gradient(&mut gradient);
+            }
+            // The same from what was kept, more than once.
+            for _ in 0..2 {
+                let mut again = [3, 1].map(|k| Sums::zeros(&architecture, &selection, k));
+                for block in &mut blocks {
+                    passes.with_evaluated(block, |passes| {
+                        passes.hessian(&directions, &mut again[0]);
+                        passes.gradient(&mut again[1]);
+                    });
+                }
+                for (again, sums) in again.iter().zip([&sums, &gradient]) {
+                    let flat = |sums: &Sums<f64>| {
+                        let mut flat = Mat::zeros(selection.n_params(), sums.n_vectors());
+                        sums.add_to(&architecture, &selection, flat.as_mut());
+                        flat
+                    };
+                    assert_eq!(flat(again), flat(sums), "{architecture:?} {selection:?}");
+                }
             }
             let mut found = Mat::zeros(selection.n_params(), 3);
             sums.add_to(&architecture, &selection, found.as_mut());
