@@ -8,7 +8,7 @@ use faer::{Mat, MatRef, Par};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use superlinear_curvature::{CurvatureOperator, MeanLoss, OperatorError, Parameter, Part, Selection};
-use superlinear_nets::{Activation, Architecture, Bias, DenseSamples, ImageShape, Layer, Loss, Network};
+use superlinear_nets::{Activation, Architecture, Bias, DenseSamples, ImageShape, Layer, Loss, Network, SamplesError};
 use superlinear_spectra::{LanczosConfig, Wanted, lanczos};
 
 /// No limit of memory.
@@ -352,11 +352,11 @@ fn bad_input_is_a_typed_error() {
     let all = || Selection::all(case.net.architecture());
     let none = DenseSamples::new(Mat::zeros(3, 0), Vec::new());
     let error = |samples: &DenseSamples<f64>| MeanLoss::new(&case.net, case.loss, samples, all()).unwrap_err();
-    assert_eq!(error(&none), OperatorError::NoSamples);
+    assert_eq!(error(&none), OperatorError::Samples(SamplesError::None));
     let short = DenseSamples::new(Mat::zeros(2, 1), vec![0]);
-    assert_eq!(error(&short), OperatorError::InputDim { expected: 3, found: 2 });
+    assert_eq!(error(&short), OperatorError::Samples(SamplesError::InputDim { expected: 3, found: 2 }));
     let unknown = DenseSamples::new(Mat::zeros(3, 2), vec![0, 3]);
-    assert_eq!(error(&unknown), OperatorError::Label { sample: 1, found: 3, n_out: 3 });
+    assert_eq!(error(&unknown), OperatorError::Samples(SamplesError::Label { sample: 1, found: 3, n_out: 3 }));
 
     let infinite = DenseSamples::new(Mat::from_fn(3, 2, |_, p| if p == 1 { f64::NAN } else { 0.5 }), vec![0, 1]);
     let of = MeanLoss::new(&case.net, case.loss, &infinite, all()).unwrap();

@@ -73,6 +73,14 @@ impl FoundRun {
     /// When a record is damaged, the data are missing, or are others than it was trained on.
     pub(crate) fn load(self, data_dir: Option<&Path>) -> Result<FinishedRun> {
         let Self { spec, run, part } = self;
+        if !run.path().is_dir() {
+            bail!(
+                "{}: not there, expected the records of run {}; they were removed, or made by a version that trains other networks: \
+                 `cargo xtask reproduce` makes them again",
+                run.path().display(),
+                spec.id(),
+            );
+        }
         let training = run.training().read()?;
         let trained = run.checkpoint(training.history.len()).read()?;
         let data = load_dataset(spec.dataset, spec.source, data_dir)?;

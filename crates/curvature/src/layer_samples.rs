@@ -3,7 +3,7 @@
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
-use superlinear_nets::{Loss, Network, Samples, Tail, Workspace};
+use superlinear_nets::{Loss, Network, Samples, SamplesError, Tail, Workspace};
 
 /// Samples per block; a block is one batched forward pass.
 const BLOCK: usize = 256;
@@ -30,27 +30,9 @@ pub struct LayerSamples {
 /// Samples that a network cannot be analysed on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LayerSamplesError {
-    /// There are none.
-    #[error("no samples to analyse, expected at least one")]
-    Empty,
-    /// The samples have another length than the network takes.
-    #[error("samples have {found} inputs each, but the network takes {expected}")]
-    InputDim {
-        /// What the network takes.
-        expected: usize,
-        /// What the samples have.
-        found: usize,
-    },
-    /// A label is not below the number of logits.
-    #[error("sample {sample}: label {found}, but the network has {n_out} outputs")]
-    Label {
-        /// Which sample.
-        sample: usize,
-        /// Its label.
-        found: u8,
-        /// Number of logits.
-        n_out: usize,
-    },
+    /// The samples do not fit the network.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
     /// A loss, activity or gradient is infinite or NaN.
     #[error("sample {sample}: {quantity} is {value}, expected a finite number")]
     NotFinite {
@@ -82,17 +64,8 @@ impl LayerSamples {
         let architecture = net.architecture();
         let layer = &architecture.dense_layers()[dense];
         let (d_in, d_out, input_dim) = (layer.d_in, layer.d_out, architecture.input_dim());
-        if n_samples == 0 {
-            return Err(LayerSamplesError::Empty);
-        }
-        if samples.input_dim() != input_dim {
-            return Err(LayerSamplesError::InputDim { expected: input_dim, found: samples.input_dim() });
-        }
-        let n_out = architecture.n_out();
+        architecture.accepts(samples)?;
         let labels: Vec<u8> = (0..n_samples).map(|p| samples.label(p)).collect();
-        if let Some(sample) = labels.iter().position(|&label| usize::from(label) >= n_out) {
-            return Err(LayerSamplesError::Label { sample, found: labels[sample], n_out });
-        }
         let tail = Tail::new(net, dense, loss);
         let mut activities = vec![0.0; d_in * n_samples];
         let mut pre_activations = vec![0.0; d_out * n_samples];

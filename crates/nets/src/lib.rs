@@ -44,7 +44,7 @@ pub use network::{Network, ParameterError};
 pub use passes::{
     AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Sums, TangentWorkspace, Workspace,
 };
-pub use samples::{DenseSamples, Samples};
+pub use samples::{DenseSamples, Samples, SamplesError};
 pub use scalar::Scalar;
 pub use selection::{Parameter, Part, Selection, SelectionError};
 pub use shape::{ImageShape, Shape};

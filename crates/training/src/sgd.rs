@@ -5,7 +5,7 @@ use faer::MatRef;
 use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use std::ops::ControlFlow;
-use superlinear_nets::{BatchLoss, Loss, Network, Samples, Workspace};
+use superlinear_nets::{BatchLoss, Loss, Network, Samples, SamplesError, Workspace};
 
 /// Every setting of a training run. [`SgdConfig::paper`] spells out the paper's.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -98,30 +98,12 @@ pub struct Trained {
 /// Training that cannot start or go on.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum TrainError {
-    /// There are no samples.
-    #[error("no samples to train on, expected at least one")]
-    NoSamples,
     /// `B = 0`.
     #[error("batch size is 0, expected at least 1")]
     ZeroBatch,
-    /// The samples have another length than the network takes.
-    #[error("samples have {found} inputs each, but the network takes {expected}")]
-    InputDim {
-        /// What the network takes.
-        expected: usize,
-        /// What the samples have.
-        found: usize,
-    },
-    /// A label is not below the number of logits.
-    #[error("sample {sample}: label {found}, but the network has {n_out} outputs")]
-    Label {
-        /// Which sample.
-        sample: usize,
-        /// Its label.
-        found: u8,
-        /// Number of logits.
-        n_out: usize,
-    },
+    /// The samples do not fit the network.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
     /// A state to go on from that is none of this run.
     #[error(transparent)]
     State(#[from] StateError),
@@ -185,21 +167,10 @@ pub fn evaluate(net: &Network<f32>, samples: &impl Samples<f32>, loss: Loss) -> 
 }
 
 pub(crate) fn check(net: &Network<f32>, samples: &impl Samples<f32>, config: &SgdConfig) -> Result<(), TrainError> {
-    let architecture = net.architecture();
-    if samples.n_samples() == 0 {
-        return Err(TrainError::NoSamples);
-    }
     if config.batch == 0 {
         return Err(TrainError::ZeroBatch);
     }
-    if samples.input_dim() != architecture.input_dim() {
-        return Err(TrainError::InputDim { expected: architecture.input_dim(), found: samples.input_dim() });
-    }
-    let n_out = architecture.n_out();
-    match (0..samples.n_samples()).find(|&p| usize::from(samples.label(p)) >= n_out) {
-        Some(sample) => Err(TrainError::Label { sample, found: samples.label(sample), n_out }),
-        None => Ok(()),
-    }
+    Ok(net.architecture().accepts(samples)?)
 }
 
 /// Fisher–Yates, written out so that no other crate's release changes a published number.
@@ -409,12 +380,15 @@ pub(crate) mod tests {
         assert_eq!(error, TrainError::ZeroBatch);
         let config = SgdConfig { batch: 2, ..config };
         let empty = DenseSamples::new(Mat::zeros(3, 0), vec![]);
-        assert_eq!(train(net(2), &empty, &config, &mut rng, listen).unwrap_err(), TrainError::NoSamples);
+        assert_eq!(
+            train(net(2), &empty, &config, &mut rng, listen).unwrap_err(),
+            TrainError::Samples(SamplesError::None)
+        );
         let infinite = DenseSamples::new(Mat::full(3, 4, f32::INFINITY), vec![0; 4]);
         let error = train(net(2), &infinite, &config, &mut rng, listen).unwrap_err();
         assert!(matches!(error, TrainError::NotFinite { epoch: 1, step: 1, quantity: "loss", .. }), "{error}");
         let foreign = DenseSamples::new(Mat::zeros(3, 1), vec![7]);
         let error = train(net(2), &foreign, &config, &mut rng, listen).unwrap_err();
-        assert_eq!(error, TrainError::Label { sample: 0, found: 7, n_out: 2 });
+        assert_eq!(error, TrainError::Samples(SamplesError::Label { sample: 0, found: 7, n_out: 2 }));
     }
 }

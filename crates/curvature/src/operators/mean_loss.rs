@@ -6,7 +6,7 @@ use super::sum_over_samples::gradient_sum;
 use rand::Rng;
 use std::fmt;
 use std::ops::Range;
-use superlinear_nets::{Loss, Network, Samples, Scalar, Selection};
+use superlinear_nets::{Loss, Network, Samples, SamplesError, Scalar, Selection};
 
 /// `L(w) = (1/N) Σ_p ℓ_p(w)` as a function of the selected parameters, all others held at the network's values.
 ///
@@ -36,27 +36,9 @@ pub struct MeanLoss<'a, T, S> {
 /// Why there is no operator, product or matrix.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum OperatorError {
-    /// There are no samples to take a mean over.
-    #[error("no samples to take a mean over, expected at least one")]
-    NoSamples,
-    /// The samples have another length than the network takes.
-    #[error("samples have {found} inputs each, but the network takes {expected}")]
-    InputDim {
-        /// What the network takes.
-        expected: usize,
-        /// What the samples have.
-        found: usize,
-    },
-    /// A label is not below the number of logits.
-    #[error("sample {sample}: label {found}, but the network has {n_out} outputs")]
-    Label {
-        /// Which sample.
-        sample: usize,
-        /// Its label.
-        found: u8,
-        /// Number of logits.
-        n_out: usize,
-    },
+    /// The samples do not fit the network.
+    #[error(transparent)]
+    Samples(#[from] SamplesError),
     /// A product or gradient has an entry that is infinite or NaN.
     #[error("entry {entry} of vector {vector} of the {operator} product is {value}, expected a finite number")]
     NotFinite {
@@ -93,18 +75,8 @@ impl<'a, T: Scalar, S: Samples<T>> MeanLoss<'a, T, S> {
     pub fn new(net: &'a Network<T>, loss: Loss, samples: &'a S, selection: Selection) -> Result<Self, OperatorError> {
         let architecture = net.architecture();
         assert!(selection.fits(architecture), "the selection is of another architecture");
-        let (n_samples, n_out) = (samples.n_samples(), architecture.n_out());
-        if n_samples == 0 {
-            return Err(OperatorError::NoSamples);
-        }
-        if samples.input_dim() != architecture.input_dim() {
-            let (expected, found) = (architecture.input_dim(), samples.input_dim());
-            return Err(OperatorError::InputDim { expected, found });
-        }
-        if let Some(sample) = (0..n_samples).find(|&p| usize::from(samples.label(p)) >= n_out) {
-            return Err(OperatorError::Label { sample, found: samples.label(sample), n_out });
-        }
-        Ok(Self { net, loss, samples, range: 0..n_samples, selection })
+        architecture.accepts(samples)?;
+        Ok(Self { net, loss, samples, range: 0..samples.n_samples(), selection })
     }
 
     /// The parameters that derivatives are taken in.
