@@ -20,11 +20,12 @@ mod state;
 mod tests;
 
 use crate::eigh::EighError;
-use faer::MatRef;
 use faer::matrix_free::LinOp;
+use faer::{Mat, MatRef};
 use krylov::Krylov;
 use rand::Rng;
 pub use state::{LanczosState, Probing};
+use std::ops::ControlFlow;
 
 /// Which eigenvalues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,23 @@ pub enum Stop {
     /// an eigenvalue has more copies than the basis has room to look for: more products will not help, a wider basis or a
     /// larger tolerance may.
     Stalled,
+    /// The listener of [`lanczos_with`] asked for it; [`lanczos_resume`] continues.
+    Interrupted,
+}
+
+/// What the listener of [`lanczos_with`] hears.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LanczosProgress {
+    /// Products of this call so far.
+    pub products: usize,
+    /// Restarts of this call so far.
+    pub restarts: usize,
+    /// Wanted pairs whose residuals, as the recurrence tells them, are within the tolerance. It may fall again.
+    pub converged: usize,
+    /// Pairs wanted.
+    pub wanted: usize,
+    /// The largest of those residuals, relative to the norm.
+    pub residual: f64,
 }
 
 /// One pair.
@@ -156,6 +174,25 @@ impl Lanczos {
         self.pairs.iter().map(|pair| pair.value).collect()
     }
 
+    /// By how much each Ritz vector may have to be turned to become its eigenvector, see [`RitzRotations`].
+    pub fn rotations(&self) -> RitzRotations {
+        let (k, values) = (self.pairs.len(), &self.state.values);
+        let gap =
+            |of: f64, others: &[f64]| others.iter().fold(f64::INFINITY, |least, other| least.min((of - other).abs()));
+        let gaps: Vec<f64> = self.pairs.iter().map(|pair| gap(pair.value, &values[k..])).collect();
+        let share = |error: f64, gap: f64| if error < gap { error / gap } else { 1.0 };
+        // A residual that vanishes has been rounded.
+        let rounding = f64::EPSILON * (self.state.columns.nrows() as f64).sqrt() * self.state.norm;
+        let residual = |i: usize| self.pairs[i].residual.max(rounding);
+        let outside = (0..k).map(|i| share(residual(i), gaps[i])).collect();
+        let inside = Mat::from_fn(k, k, |i, j| {
+            let coupled = share(residual(i), gaps[i].max(gaps[j])) * residual(j);
+            let apart = (self.pairs[i].value - self.pairs[j].value).abs();
+            if i == j { 0.0 } else { share(coupled.max(rounding), apart) }
+        });
+        RitzRotations { outside, inside }
+    }
+
     /// `self` when every wanted pair has converged and is as complete as was asked for.
     ///
     /// # Errors
@@ -173,8 +210,30 @@ impl Lanczos {
             Stop::Converged => Ok(self),
             Stop::Budget => Err(LanczosError::Budget(evidence)),
             Stop::Stalled => Err(LanczosError::Stalled(evidence)),
+            Stop::Interrupted => Err(LanczosError::Interrupted(evidence)),
         }
     }
+}
+
+/// Estimates of what separates Ritz vectors `v_i` from eigenvectors `u_i = v_i + Σ_j η_ij v_j + w_i`, `w_i` orthogonal to all `v_j`.
+///
+/// The operator is diagonal among its Ritz vectors, so that the residuals `r_i` lead out of their span, and back into it in second order
+/// only:
+///
+/// ```text
+/// ‖w_i‖ ≤ ‖r_i‖/g_i            |η_ij| ≤ ‖r_i‖‖r_j‖/(g_ij |θ_i − θ_j|)
+/// ```
+///
+/// with the distance `g_i` of `θ_i` from what is left of the spectrum, and `g_ij` the larger of two (the first is the
+/// theorem of Davis and Kahan 1970, the second first-order perturbation by `r_iᵀ(θ − A)⁻¹r_j`). What is left of the spectrum is taken
+/// to begin where the iteration has its nearest unwanted Ritz value: where an eigenvalue is nearer, rotations are
+/// larger. No error is taken to be less than `ε√n‖A‖`. Neither exceeds 1, which says that a direction is not determined: within a cluster, or at the edge of what was wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RitzRotations {
+    /// Bounds of `‖w_i‖`, the sine of the angle with the span.
+    pub outside: Vec<f64>,
+    /// Bounds of `|η_ij|` (`k × k`), with a diagonal of zeros.
+    pub inside: Mat<f64>,
 }
 
 /// How far an unfinished iteration came.
@@ -268,6 +327,12 @@ pub enum LanczosError {
         .0.products, .0.restarts, .0.converged, .0.wanted, .0.residual, .0.tolerance
     )]
     Stalled(NoConvergence),
+    /// [`Stop::Interrupted`], from [`Lanczos::into_converged`].
+    #[error(
+        "interrupted after {} products: {} of {} pairs converged, residual {:e}, expected at most {:e}",
+        .0.products, .0.converged, .0.wanted, .0.residual, .0.tolerance
+    )]
+    Interrupted(NoConvergence),
 }
 
 /// The `wanted` eigenpairs of a symmetric `A` (`n × n`), from random vectors of `rng`.
@@ -301,10 +366,9 @@ pub fn lanczos(
     A: &dyn LinOp<f64>,
     wanted: Wanted,
     config: &LanczosConfig,
-    mut rng: &mut (impl Rng + ?Sized),
+    rng: &mut (impl Rng + ?Sized),
 ) -> Result<Lanczos, LanczosError> {
-    check(A, wanted, config)?;
-    Krylov::new(A, wanted, config, &mut rng)?.run()
+    lanczos_with(A, None, wanted, config, rng, |_| ControlFlow::Continue(()))
 }
 
 /// Continues from a state that an earlier call left, of the same `A`; what is wanted and how may differ.
@@ -320,10 +384,37 @@ pub fn lanczos_resume(
     state: LanczosState,
     wanted: Wanted,
     config: &LanczosConfig,
+    rng: &mut (impl Rng + ?Sized),
+) -> Result<Lanczos, LanczosError> {
+    lanczos_with(A, Some(state), wanted, config, rng, |_| ControlFlow::Continue(()))
+}
+
+/// [`lanczos`], or [`lanczos_resume`] where there is a state, with someone listening.
+///
+/// `listen` hears whenever Ritz pairs have been computed: once the basis holds as many vectors as are wanted, and then after
+/// 8 steps or an eighth of the basis. To break is [`Stop::Interrupted`]: the residuals of the pairs as they stand are recomputed, a
+/// product each, and the state can be resumed. Listening changes no bit of the result.
+///
+/// # Errors
+/// As [`lanczos_resume`].
+///
+/// # Panics
+/// As [`lanczos`].
+#[track_caller]
+pub fn lanczos_with(
+    A: &dyn LinOp<f64>,
+    state: Option<LanczosState>,
+    wanted: Wanted,
+    config: &LanczosConfig,
     mut rng: &mut (impl Rng + ?Sized),
+    mut listen: impl FnMut(LanczosProgress) -> ControlFlow<()>,
 ) -> Result<Lanczos, LanczosError> {
     check(A, wanted, config)?;
-    Krylov::resume(A, state, wanted, config, &mut rng)?.run()
+    let krylov = match state {
+        None => Krylov::new(A, wanted, config, &mut rng)?,
+        Some(state) => Krylov::resume(A, state, wanted, config, &mut rng)?,
+    };
+    krylov.run(&mut listen)
 }
 
 #[track_caller]

@@ -71,8 +71,8 @@ pub use haar::{HaarNull, Traces, expected_squared_commutator};
 pub use haar_draws::{HaarDraws, NullTest, draw_haar_null, haar_orthogonal, sample_haar_null};
 pub use hutchinson::{frobenius_squared, hutch_plus_plus, hutchinson};
 pub use lanczos::{
-    Completeness, Lanczos, LanczosConfig, LanczosError, LanczosState, NoConvergence, Probing, RitzPair, Stop, Wanted,
-    lanczos, lanczos_resume,
+    Completeness, Lanczos, LanczosConfig, LanczosError, LanczosProgress, LanczosState, NoConvergence, Probing,
+    RitzPair, RitzRotations, Stop, Wanted, lanczos, lanczos_resume, lanczos_with,
 };
 pub use localisation::{
     LocalisationError, expected_inverse_participation_ratio, inverse_participation_ratio,

@@ -2,11 +2,12 @@
 
 use super::krylov::{Krylov, Ritz, not_finite};
 use super::state::{LanczosState, Probing};
-use super::{Lanczos, LanczosError, RitzPair, Stop};
+use super::{Lanczos, LanczosError, LanczosProgress, RitzPair, Stop};
 use crate::products::BLOCK;
 use crate::tall::{column, gram, norm};
 use faer::Mat;
 use faer::prelude::{IntoConst, ReborrowMut};
+use std::ops::ControlFlow;
 
 /// Restarts without progress after which the iteration has stalled.
 const PATIENCE: usize = 40;
@@ -38,7 +39,10 @@ pub(super) struct Progress {
 }
 
 impl Krylov<'_> {
-    pub(super) fn run(mut self) -> Result<Lanczos, LanczosError> {
+    pub(super) fn run(
+        mut self,
+        listen: &mut dyn FnMut(LanczosProgress) -> ControlFlow<()>,
+    ) -> Result<Lanczos, LanczosError> {
         let wanted = self.wanted.count();
         let mut looked_at = 0;
         let depth = depth(self.columns.nrows());
@@ -66,7 +70,9 @@ impl Krylov<'_> {
             }
             looked_at = self.filled;
             let ritz = self.ritz()?;
-            let converged = ritz.wanted(wanted).all(|i| ritz.residuals[i] <= self.config.tolerance * self.norm);
+            let progress = self.progress_to(&ritz, wanted);
+            let converged = progress.converged == wanted;
+            let interrupted = listen(progress).is_break();
             if self.ahead == 0 {
                 // The basis spans everything.
                 self.assurance = Assurance::Probed;
@@ -84,6 +90,9 @@ impl Krylov<'_> {
             }
             if converged && matches!(self.assurance, Assurance::Trusted | Assurance::Probed) {
                 return self.finish(&ritz, Stop::Converged);
+            }
+            if interrupted {
+                return self.finish(&ritz, Stop::Interrupted);
             }
             if spent {
                 return self.finish(&ritz, Stop::Budget);
@@ -107,6 +116,19 @@ impl Krylov<'_> {
                 self.restart(&ritz, self.ahead);
                 looked_at = self.filled;
             }
+        }
+    }
+
+    fn progress_to(&self, ritz: &Ritz, wanted: usize) -> LanczosProgress {
+        let accepted = self.config.tolerance * self.norm;
+        let residuals = || ritz.wanted(wanted).map(|i| ritz.residuals[i]);
+        let largest = residuals().fold(0.0, f64::max);
+        LanczosProgress {
+            products: self.products.count,
+            restarts: self.restarts,
+            converged: residuals().filter(|residual| *residual <= accepted).count(),
+            wanted,
+            residual: if self.norm > 0.0 { largest / self.norm } else { 0.0 },
         }
     }
 

@@ -191,6 +191,71 @@ fn continues_where_it_stopped() {
     assert!(found.state.products - before < fresh);
 }
 
+/// Whoever listens hears of the pairs as they converge, stops the iteration, and changes nothing of it.
+#[test]
+fn a_listener_stops_what_can_be_continued() {
+    let values: Vec<f64> = (0..300).map(|k| 1.0 / (1.0 + k as f64).sqrt()).collect();
+    let dense = Dense::new(&values, 8);
+    let (A, wanted, config) = (&dense.A, Wanted::Largest(6), LanczosConfig::default());
+    let mut heard = Vec::new();
+    let listened = lanczos_with(A, None, wanted, &config, &mut rng(9), |progress| {
+        heard.push(progress);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let whole = lanczos(A, wanted, &config, &mut rng(9)).unwrap();
+    assert!(listened.pairs == whole.pairs && listened.state == whole.state);
+    assert!(heard.len() > 5 && heard.is_sorted_by_key(|progress| progress.products));
+    let last = heard.last().unwrap();
+    assert!((last.converged, last.wanted) == (6, 6) && last.residual <= config.tolerance, "{last:?}");
+    assert!(heard[0].converged < 6 && heard[0].products >= 6 && heard[0].residual > config.tolerance);
+
+    let mut times = 0;
+    let stopped = lanczos_with(A, None, wanted, &config, &mut rng(9), |_| {
+        times += 1;
+        if times == 4 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })
+    .unwrap();
+    assert_eq!((stopped.stop, times, stopped.state.products), (Stop::Interrupted, 4, heard[3].products + 6));
+    let residual =
+        |i: usize| (A * stopped.vectors().col(i) - stopped.vectors().col(i) * stopped.pairs[i].value).norm_l2();
+    assert!((0..6).all(|i| (residual(i) - stopped.pairs[i].residual).abs() < 1e-13));
+    assert!(matches!(stopped.clone().into_converged(), Err(LanczosError::Interrupted(e)) if e.wanted == 6));
+    let state = Some(stopped.state);
+    let continued = lanczos_with(A, state, wanted, &config, &mut rng(9), |_| ControlFlow::Continue(())).unwrap();
+    dense.verify(&continued, wanted);
+}
+
+/// Against the eigenvectors, from loose to tight tolerances, a pair of near eigenvalues among the wanted.
+#[test]
+fn rotations_are_those_to_the_eigenvectors() {
+    let value = |k: usize| if k == 3 { 1.0 / 3.0 - 1e-4 } else { 1.0 / (1.0 + k as f64) };
+    let dense = Dense::new(&(0..200).map(value).collect::<Vec<f64>>(), 5);
+    let U = eigh(dense.A.as_ref()).unwrap().vectors;
+    for tolerance in [1e-2, 1e-3, 1e-5] {
+        let config = LanczosConfig { tolerance, completeness: Completeness::Trusted, ..Default::default() };
+        let found = lanczos(&dense.A, Wanted::Largest(8), &config, &mut rng(3)).unwrap();
+        let (V, rotations) = (found.vectors(), found.rotations());
+        for i in 0..8 {
+            let along = V.transpose() * U.col(i);
+            let outside = (U.col(i) - V * &along).norm_l2();
+            let estimate = rotations.outside[i];
+            assert!(
+                outside <= 1.01 * estimate + 1e-14 && estimate <= 20.0 * outside + 1e-12,
+                "{i}: {outside:e} {estimate:e}"
+            );
+            for j in 0..8 {
+                let (turned, estimate) = (along[j].abs(), rotations.inside[(i, j)]);
+                assert!(i == j || turned <= 1.01 * estimate + 1e-13, "{i}, {j}: {turned:e}, estimated {estimate:e}");
+            }
+        }
+        assert!(rotations.inside[(2, 3)] > 100.0 * rotations.inside[(0, 1)]);
+    }
+    let twice = prescribed(&[2.0, 2.0, 1.0, 0.5, 0.2, 0.1], 1);
+    let found = lanczos(&twice, Wanted::Largest(1), &LanczosConfig::default(), &mut rng(1)).unwrap();
+    assert_eq!(found.rotations().outside, [1.0], "one vector of two is not determined");
+}
+
 #[test]
 fn a_damaged_state_is_named() {
     let A = prescribed(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0], 1);
