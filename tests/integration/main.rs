@@ -15,6 +15,7 @@ mod corruption;
 mod coverage;
 mod dense;
 mod directional;
+mod exponent_errors;
 mod joint;
 mod moments;
 mod noise;

@@ -51,6 +51,11 @@ impl Stage {
         self.bar.inc(steps);
     }
 
+    /// `steps` are done in all.
+    pub(crate) fn reached(&self, steps: u64) {
+        self.bar.set_position(steps);
+    }
+
     /// What is being worked on.
     pub(crate) fn at(&self, what: &str) {
         self.bar.set_message(what.to_owned());

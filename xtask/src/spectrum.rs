@@ -3,28 +3,34 @@
 //! Nothing here has `P × P` entries: the operators of `superlinear-curvature`, the iterations of `superlinear-spectra`.
 
 mod show;
+mod watched;
 
 use crate::finished_run::{FinishedRun, FoundRun};
-use crate::parameters;
+use crate::progress::Voice;
 use crate::provenance::Provenance;
-use crate::reproduce;
+use crate::{interrupt, parameters, reproduce};
 use anyhow::{Context, Result, bail};
-use rand::{Rng, SeedableRng};
+use faer::Mat;
+use faer::matrix_free::LinOp;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-use superlinear_curvature::{DiagonalsAlong, MeanLoss, Selection};
+use superlinear_curvature::{Diagonal, DiagonalsAlong, MeanLoss, Selection};
 use superlinear_datasets::Normalisation;
 use superlinear_nets::Network;
 use superlinear_noise::{Sampling, batch_factor};
 use superlinear_spectra::{
     Deflated, DensityConfig, Lanczos, LanczosConfig, SpectralDensity, TraceConfig, TraceEstimate, TraceStop, Wanted,
-    lanczos, spectral_density, xtrace,
+    lanczos_with, spectral_density, xtrace,
 };
-use superlinear_stats::{FitConfig, PowerLawFit, loglog};
+use superlinear_stats::{FitConfig, PowerLawFit, slope_derivatives};
 use superlinear_store::staged::{OnExisting, StagedDir};
 use superlinear_training::ImageSamples;
+use watched::Watched;
 
 /// The file by which the command knows its own folders.
 const SUMMARY: &str = "spectrum.json";
@@ -75,6 +81,9 @@ pub(crate) struct SpectrumArgs {
     /// Folder to write; must be new, empty or an earlier spectrum [default: out/spectra/<run>-<selection>]
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
+    /// Print nothing but errors
+    #[arg(long)]
+    pub(crate) quiet: bool,
 }
 
 /// The matrices that have spectra here.
@@ -136,15 +145,32 @@ struct Found {
 
 /// Exponents on `H_ii` over converged directions; `Err` says why there is none.
 struct Gamma {
-    c: Result<PowerLawFit, String>,
-    m2: Result<PowerLawFit, String>,
+    c: Result<Exponent, String>,
+    m2: Result<Exponent, String>,
+}
+
+/// An exponent with what it does not know.
+struct Exponent {
+    /// With the robust standard error, directions taken to scatter about a line.
+    fit: PowerLawFit,
+    /// Standard error over draws of the images, directions fixed.
+    sampling: f64,
+    /// The most, to first order, by which Ritz vectors that are not quite eigenvectors have moved it.
+    ritz: f64,
+}
+
+impl Exponent {
+    /// Of images and Ritz vectors together: the one in quadrature with the bound on the other.
+    fn error(&self) -> f64 {
+        self.sampling.hypot(self.ritz)
+    }
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no such run, parameter or pair, the data are missing, a number is not finite, or the folder cannot be
-/// written.
+/// When there is no such run, parameter or pair, the data are missing, a number is not finite, the folder cannot be written, or
+/// the user interrupts; nothing has been written then.
 pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     let start = Instant::now();
     let run = FoundRun::find(&args.out, &args.run_id)?;
@@ -163,15 +189,20 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     if args.tol.is_nan() || args.tol <= 0.0 {
         bail!("--tol {}: expected a positive number", args.tol);
     }
+    interrupt::listen()?;
     let to = args.to.clone().unwrap_or_else(|| default_folder(args));
     let staged = StagedDir::create(&to, OnExisting::ReplaceIfItHolds(SUMMARY))?;
     let run = run.load(args.data_dir.as_deref())?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(reproduce::threads(args.threads)).build();
     let found = pool.context("cannot start threads")?.install(|| measure(args, &run, &selection, n_samples))?;
     let found = Found { wall_s: start.elapsed().as_secs_f64(), ..found };
-    show::print(args, &run.spec, &found)?;
     show::write(args, &run.spec, &found, staged.path(), Provenance::here())?;
+    interrupt::check()?;
     staged.publish()?;
+    if args.quiet {
+        return Ok(());
+    }
+    show::print(args, &run.spec, &found)?;
     show::say_written(&to)
 }
 
@@ -200,21 +231,19 @@ fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samp
         OperatorName::SecondMoment => of.hessian_second_moment(),
     };
     let (K, P) = (args.top.get(), of.n_params());
-    let config = LanczosConfig { tolerance: args.tol, ..Default::default() };
-    let top = lanczos(&operator, Wanted::Largest(K), &config, &mut generator(args, 0))?;
-    let diagonals = of.diagonals_along(top.vectors())?;
+    let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
+    let top = leading(args, &operator, voice)?;
+    let stage = voice.stage("diagonals", 3 * K as u64, "products/s");
+    let diagonals = of.diagonals_along_with(top.vectors(), |products| {
+        stage.advance(products as u64);
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let diagonals = watched::finished(diagonals)?;
+    stage.done(&format!("of H, Σ and M₂ along {K} vectors"));
     let factor = batch_factor(spec.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
-    let gamma = gamma(args.operator, &top, &diagonals, factor);
-    let trace = trace(args, &operator, &top, &mut generator(args, 1))?;
-    let density = match args.probes {
-        0 => None,
-        probes => {
-            let steps = STEPS.min(P).min(NUMBERS / P).max(2);
-            let at_once = (NUMBERS / (P * steps)).clamp(1, AT_ONCE);
-            let config = DensityConfig { probes, steps, at_once, ..Default::default() };
-            Some(spectral_density(&operator, &config, &mut generator(args, 2))?)
-        }
-    };
+    let gamma = gamma(args.operator, &top, &diagonals);
+    let trace = trace(args, &operator, &top, voice)?;
+    let density = density(args, &operator, voice)?;
     let products = top.state.products + 3 * K + trace.products + density.as_ref().map_or(0, |found| found.products);
     let batch = spec.batch.min(n_samples);
     Ok(Found { n_params: P, n_samples, batch, top, diagonals, factor, gamma, trace, density, products, wall_s: 0.0 })
@@ -228,31 +257,89 @@ fn generator(args: &SpectrumArgs, stream: u64) -> ChaCha8Rng {
 }
 
 /// Over the converged pairs; of the Hessian, over those above their residuals.
-fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong, factor: f64) -> Gamma {
+fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong) -> Gamma {
     let converged: Vec<usize> = (0..top.pairs.len()).filter(|&i| top.pairs[i].converged).collect();
-    let of = |values: &[f64], factor: f64| converged.iter().map(|&i| factor * values[i]).collect::<Vec<f64>>();
+    let of = |values: &[f64]| converged.iter().map(|&i| values[i]).collect::<Vec<f64>>();
     let residual = converged.iter().map(|&i| top.pairs[i].residual).fold(0.0, f64::max);
     let noise_floor = (operator == OperatorName::Hessian).then_some(residual);
     let config = FitConfig { noise_floor, ..FitConfig::top(converged.len()) };
-    let h = of(&diagonals.hessian, 1.0);
-    let fit = |y: Vec<f64>| loglog::fit_with(&h, &y, &config).map_err(|error| error.to_string());
-    Gamma { c: fit(of(&diagonals.covariance, factor)), m2: fit(of(&diagonals.second_moment, 1.0)) }
+    let ritz = |diagonal| of(&ritz_errors(top, diagonals, diagonal));
+    let covariance = |of, with| {
+        let all = diagonals.sampling_covariance(of, with);
+        Mat::from_fn(converged.len(), converged.len(), |i, j| all[(converged[i], converged[j])])
+    };
+    let fit = |diagonal| {
+        let H = Diagonal::Hessian;
+        // C is a constant multiple of Σ, which moves no slope and no error of it.
+        let found = slope_derivatives(&of(diagonals.values(H)), &of(diagonals.values(diagonal)), &config)
+            .map_err(|error| error.to_string())?;
+        let (xx, xy, yy) = (covariance(H, H), covariance(H, diagonal), covariance(diagonal, diagonal));
+        let sampling = found.standard_error(xx.as_ref(), xy.as_ref(), yy.as_ref());
+        let ritz = found.bound(&ritz(H), &ritz(diagonal));
+        Ok(Exponent { fit: found.fit, sampling, ritz })
+    };
+    Gamma { c: fit(Diagonal::Covariance), m2: fit(Diagonal::SecondMoment) }
+}
+
+/// The most, to first order, by which each `X_ii` differs between the Ritz vector and the eigenvector that it approximates.
+fn ritz_errors(top: &Lanczos, diagonals: &DiagonalsAlong, of: Diagonal) -> Vec<f64> {
+    let rotations = top.rotations();
+    diagonals.moved_by(of, &rotations.outside, rotations.inside.as_ref())
+}
+
+/// The `--top` largest pairs.
+fn leading(args: &SpectrumArgs, operator: &dyn LinOp<f64>, voice: Voice) -> Result<Lanczos> {
+    let K = args.top.get();
+    let stage = voice.stage("pairs", K as u64, "pairs/s");
+    let seen = Mutex::new((0, None));
+    let hear = |more: u64, residual: Option<f64>| {
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        *seen = (seen.0 + more, residual.or(seen.1));
+        let far = seen.1.map_or(String::new(), |residual| format!(", residual {residual:.0e} of {:.0e}", args.tol));
+        stage.at(&format!("{} products{far}", seen.0));
+    };
+    let watched = Watched::new(operator, |products| hear(products, None));
+    let config = LanczosConfig { tolerance: args.tol, ..Default::default() };
+    let found = lanczos_with(&watched, None, Wanted::Largest(K), &config, &mut generator(args, 0), |progress| {
+        stage.reached(progress.converged as u64);
+        hear(0, Some(progress.residual));
+        ControlFlow::Continue(())
+    });
+    let found = watched::finished(found)?;
+    let converged = found.pairs.iter().filter(|pair| pair.converged).count();
+    stage.done(&format!("{converged} of {K} converged, {} products", found.state.products));
+    Ok(found)
 }
 
 /// The Ritz values, whose sum is the trace on their vectors whether they have converged or not, and an estimate of the rest.
-fn trace(
-    args: &SpectrumArgs,
-    operator: &dyn faer::matrix_free::LinOp<f64>,
-    top: &Lanczos,
-    rng: &mut impl Rng,
-) -> Result<TraceEstimate> {
+fn trace(args: &SpectrumArgs, operator: &dyn LinOp<f64>, top: &Lanczos, voice: Voice) -> Result<TraceEstimate> {
     let P = operator.nrows();
     let inside: f64 = top.values().iter().sum();
     if args.top.get() == P {
         return Ok(TraceEstimate { value: inside, standard_error: 0.0, products: 0, stop: TraceStop::Exact });
     }
-    let outside = Deflated::new(operator, top.vectors());
     let budget = (2 * NUMBERS / (3 * P)).clamp(20, TRACE_PRODUCTS);
-    let rest = xtrace(&outside, &TraceConfig { budget, ..Default::default() }, rng)?;
+    let stage = voice.stage("trace", budget.min(P) as u64, "products/s");
+    let watched = Watched::new(operator, |n| stage.advance(n));
+    let outside = Deflated::new(&watched, top.vectors());
+    let config = TraceConfig { budget, ..Default::default() };
+    let rest = watched::finished(xtrace(&outside, &config, &mut generator(args, 1)))?;
+    stage.done(&format!("{} products", rest.products));
     Ok(TraceEstimate { value: inside + rest.value, ..rest })
+}
+
+/// The density of the whole spectrum, unless no probes are asked for.
+fn density(args: &SpectrumArgs, operator: &dyn LinOp<f64>, voice: Voice) -> Result<Option<SpectralDensity>> {
+    if args.probes == 0 {
+        return Ok(None);
+    }
+    let P = operator.nrows();
+    let steps = STEPS.min(P).min(NUMBERS / P).max(2);
+    let at_once = (NUMBERS / (P * steps)).clamp(1, AT_ONCE);
+    let config = DensityConfig { probes: args.probes, steps, at_once, ..Default::default() };
+    let stage = voice.stage("density", (args.probes * steps) as u64, "products/s");
+    let watched = Watched::new(operator, |n| stage.advance(n));
+    let found = watched::finished(spectral_density(&watched, &config, &mut generator(args, 2)))?;
+    stage.done(&format!("{} probes, {} products", args.probes, found.products));
+    Ok(Some(found))
 }

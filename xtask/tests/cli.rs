@@ -275,6 +275,23 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
             assert!((of(key) / dense - 1.0).abs() < 1e-5, "{i}: {pair} {dense}");
         }
     }
+    // All the directions that the run's own fit uses: its slope, and the sampling error of its bootstrap, which 20 draws tell to 16 %.
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(out.join("tiny/summary.json")).unwrap()).unwrap();
+    let runs = summary["runs"].as_array().unwrap();
+    let dense = &runs.iter().find(|run| run["id"] == id).unwrap()["gamma"];
+    let all = folder.path().join("all");
+    let said = run(&all, &["--params", "fc2", "--top", "100", "--tol", "1e-12", "--probes", "0", "--quiet"]);
+    assert_eq!(said, "", "--quiet");
+    let free: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(all.join("spectrum.json")).unwrap()).unwrap();
+    for (free, dense) in [(&free["gamma"]["c"], &dense["emp"]), (&free["gamma"]["m2"], &dense["m2"])] {
+        let [free_slope, dense_slope] = [free, dense].map(|gamma| gamma["slope"].as_f64().unwrap());
+        assert!((free_slope - dense_slope).abs() < 1e-6, "{free} {dense}");
+        let ratio = free["sampling_se"].as_f64().unwrap() / dense["sampling_se"].as_f64().unwrap();
+        assert!((0.5..2.0).contains(&ratio), "{free} {dense}");
+        assert!(free["ritz_bound"].as_f64().unwrap() < 1e-4, "{free}");
+    }
     let trace = |name: &str| found["trace"][name].as_f64().unwrap();
     let dense: f64 = truth.iter().sum();
     assert!((trace("value") - dense).abs() <= 5.0 * trace("standard_error") + 1e-12, "{found} {dense}");
@@ -301,6 +318,35 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     }
     let error = self::fails(&["spectrum", "nope", "--params", "fc2", "--out", text(&out)]);
     assert!(error.contains("no run \"nope\"") && error.contains(id), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_spectrum_is_interrupted_between_products() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let [out, to] = ["out", "to"].map(|name| folder.path().join(name));
+    succeeds(&["reproduce", "--profile", "tiny", "--only", "table1", "--quiet", "--out", text(&out)]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(["spectrum", "mnist-tiny-mse-c3-s0", "--params", "fc2", "--top", "3", "--probes", "1000000"])
+        .args(["--out", text(&out), "--to", text(&to)])
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    for stage in ["pairs  3 of 3 converged", "diagonals  of H, Σ and M₂ along 3 vectors", "trace  "] {
+        let line = lines.next().unwrap();
+        assert!(line.trim_start().starts_with(stage), "{line}");
+    }
+    // The density, which would take an hour, has begun.
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let said: Vec<String> = lines.collect();
+    assert_eq!(said, ["interrupted: nothing was written"]);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(130), 0));
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["out"], "nothing half-written is left");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub use layer_moments::{
     LayerMoments, SampleCurvature, absolute_hessian, gauss_newton, largest_curvature, layer_moments, layer_moments_with,
 };
 pub use layer_samples::{LayerSamples, LayerSamplesError};
-pub use operators::{CurvatureOperator, DiagonalsAlong, MeanLoss, OperatorError};
+pub use operators::{CurvatureOperator, Diagonal, DiagonalsAlong, MeanLoss, OperatorError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
 pub use range_eigen::range_eigen;
 pub use superlinear_nets::{Parameter, Part, Selection, SelectionError};

@@ -42,7 +42,8 @@ pub use architecture::{Architecture, ArchitectureError, Bias, DenseLayer, Layer}
 pub use loss::{Loss, UnknownLoss};
 pub use network::{Network, ParameterError};
 pub use passes::{
-    AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Sums, TangentWorkspace, Workspace,
+    AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Forms, Sums, TangentWorkspace,
+    Workspace,
 };
 pub use samples::{DenseSamples, Samples, SamplesError};
 pub use scalar::Scalar;

@@ -8,7 +8,8 @@
 //! one and keeps the other, and [`alignment`] correlates them, with a bootstrap over samples.
 //!
 //! [`slope_bootstrap()`] turns [`ResampledDiagonals`] into the error of an exponent over samples, [`over_seeds`] several runs into one
-//! over runs; [the module](mod@slope_bootstrap) says which error answers which question. [`theil_sen`], [`errors_in_both`],
+//! over runs; [the module](mod@slope_bootstrap) says which error answers which question. [`slope_derivatives()`] is the delta method:
+//! any known errors of the diagonals, as a standard error or a bound of the exponent. [`theil_sen`], [`errors_in_both`],
 //! [`local_slope`] and
 //! [`sensitivity`] are other looks at the same points, [`noise_floor`] finds how many there are to look at.
 //!
@@ -47,6 +48,7 @@ pub mod ols;
 pub mod rank;
 pub mod sensitivity;
 pub mod slope_bootstrap;
+mod slope_derivatives;
 mod spectral_ensemble;
 pub mod spectrum_edit;
 #[cfg(any(test, feature = "proptest"))]
@@ -62,6 +64,7 @@ pub use ols::{FitError, LineFit, Robust};
 pub use slope_bootstrap::{
     OverSeeds, SlopeBootstrap, SlopeBootstrapError, over_seeds, over_seeds_and_samples, slope_bootstrap,
 };
+pub use slope_derivatives::{SlopeDerivatives, slope_derivatives};
 pub use spectral_ensemble::{Diagonals, SpectralEnsemble, SpectralEnsembleError};
 
 #[cfg(doctest)]

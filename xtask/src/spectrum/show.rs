@@ -1,6 +1,6 @@
 //! How a spectrum is shown: a table on the terminal, `spectrum.json`, `pairs.csv`, a figure.
 
-use super::{Found, Gamma, SUMMARY, SpectrumArgs};
+use super::{Exponent, Found, Gamma, SUMMARY, SpectrumArgs, ritz_errors};
 use crate::outputs::{centred_points, title};
 use crate::plan::RunSpec;
 use crate::provenance::Provenance;
@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
+use superlinear_curvature::Diagonal;
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Guide, Layer, Line, Marker, Panel, Scatter, render};
 use superlinear_spectra::{SpectralDensity, Stop};
 use superlinear_stats::PowerLawFit;
@@ -17,8 +18,27 @@ use superlinear_store::{atomic, csv, json};
 const PAIRS: &str = "pairs.csv";
 /// The figure's files, without extension.
 const FIGURE: &str = "spectrum";
-/// Columns of [`PAIRS`].
-const HEADER: [&str; 9] = ["index", "value", "residual", "converged", "H_ii", "H_residual", "C_ii", "C_ii_se", "M2_ii"];
+/// Columns of [`PAIRS`]; for each of [`DIAGONALS`] follow its value, its standard error over draws of the images, and the most by
+/// which the Ritz vector can have moved it.
+const HEADER: [&str; 15] = [
+    "index",
+    "value",
+    "residual",
+    "converged",
+    "angle",
+    "H_ii",
+    "H_ii_se",
+    "H_ii_ritz",
+    "C_ii",
+    "C_ii_se",
+    "C_ii_ritz",
+    "M2_ii",
+    "M2_ii_se",
+    "M2_ii_ritz",
+    "H_residual",
+];
+/// In this order.
+const DIAGONALS: [Diagonal; 3] = [Diagonal::Hessian, Diagonal::Covariance, Diagonal::SecondMoment];
 /// Standard deviation of the density's Gaussians, of the spectrum's extent.
 const WIDTH: f64 = 0.01;
 /// Points of the density's curve.
@@ -35,18 +55,18 @@ pub(super) fn print(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Resul
     writeln!(out, "{}: {heading}, {n_params} parameters, {n_samples} images; C = Σ/{batch}", spec.id())?;
     writeln!(
         out,
-        "{:>4} {:>15} {:>9}  {:<9} {:>11} {:>11} {:>11} {:>11}",
-        "", "value", "residual", "converged", "H_ii", "C_ii", "± se", "(M₂)_ii"
+        "{:>4} {:>15} {:>9}  {:<9} {:>11} {:>9} {:>11} {:>9} {:>11} {:>9}",
+        "", "value", "residual", "converged", "H_ii", "± images", "C_ii", "± images", "(M₂)_ii", "± images"
     )?;
+    let measured = DIAGONALS.map(|of| found.measured(of));
     for (i, pair) in top.pairs.iter().enumerate() {
         let converged = if pair.converged { "yes" } else { "NO" };
-        let (h, m2) = (found.diagonals.hessian[i], found.diagonals.second_moment[i]);
-        let (c, se) = (found.c(i), found.c_error(i));
         let (value, residual, n) = (pair.value, pair.residual, i + 1);
-        writeln!(
-            out,
-            "{n:>4} {value:>15.8e} {residual:>9.1e}  {converged:<9} {h:>11.4e} {c:>11.4e} {se:>11.1e} {m2:>11.4e}"
-        )?;
+        write!(out, "{n:>4} {value:>15.8e} {residual:>9.1e}  {converged:<9}")?;
+        for of in &measured {
+            write!(out, " {:>11.4e} {:>9.1e}", of.values[i], of.errors[i])?;
+        }
+        writeln!(out)?;
     }
     let n_converged = top.pairs.iter().filter(|pair| pair.converged).count();
     if top.stop != Stop::Converged {
@@ -74,13 +94,13 @@ pub(super) fn say_written(to: &Path) -> Result<()> {
 /// # Errors
 /// When one cannot be written or drawn.
 pub(super) fn write(args: &SpectrumArgs, spec: &RunSpec, found: &Found, to: &Path, by: Provenance) -> Result<()> {
+    let (measured, angles) = (DIAGONALS.map(|of| found.measured(of)), found.top.rotations().outside);
     let row = |i: usize| {
-        let (pair, diagonals) = (found.top.pairs[i], &found.diagonals);
-        let numbers = |values: &[f64]| values.iter().map(f64::to_string).collect::<Vec<_>>();
+        let pair = found.top.pairs[i];
         let mut row = vec![(i + 1).to_string(), pair.value.to_string(), pair.residual.to_string()];
-        row.push(pair.converged.to_string());
-        row.extend(numbers(&[diagonals.hessian[i], diagonals.hessian_residual[i]]));
-        row.extend(numbers(&[found.c(i), found.c_error(i), diagonals.second_moment[i]]));
+        row.extend([pair.converged.to_string(), angles[i].to_string()]);
+        row.extend(measured.iter().flat_map(|of| [of.values[i], of.errors[i], of.ritz[i]]).map(|x| x.to_string()));
+        row.push(found.diagonals.residuals(Diagonal::Hessian)[i].to_string());
         row
     };
     csv::write(&to.join(PAIRS), &HEADER, (0..found.top.pairs.len()).map(row))?;
@@ -90,13 +110,23 @@ pub(super) fn write(args: &SpectrumArgs, spec: &RunSpec, found: &Found, to: &Pat
     Ok(json::write(&to.join(SUMMARY), &summary(args, spec, found, by))?)
 }
 
-impl Found {
-    fn c(&self, i: usize) -> f64 {
-        self.factor * self.diagonals.covariance[i]
-    }
+/// A diagonal with its errors.
+struct Measured {
+    values: Vec<f64>,
+    errors: Vec<f64>,
+    ritz: Vec<f64>,
+}
 
-    fn c_error(&self, i: usize) -> f64 {
-        self.factor * self.diagonals.covariance_error[i]
+impl Found {
+    /// In the units of `C`, not `Σ`, where that is asked for.
+    fn measured(&self, of: Diagonal) -> Measured {
+        let factor = if of == Diagonal::Covariance { self.factor } else { 1.0 };
+        let scaled = |values: Vec<f64>| values.into_iter().map(|x| factor * x).collect();
+        Measured {
+            values: scaled(self.diagonals.values(of).to_vec()),
+            errors: scaled(self.diagonals.errors(of)),
+            ritz: scaled(ritz_errors(&self.top, &self.diagonals, of)),
+        }
     }
 }
 
@@ -104,34 +134,44 @@ fn stop(stop: Stop) -> &'static str {
     match stop {
         Stop::Converged => "converged",
         Stop::Budget => "the budget of products is spent",
+        Stop::Interrupted => "it was interrupted",
         Stop::Stalled => "residuals no longer fall; try a larger --tol",
     }
 }
 
-fn exponent(fit: &Result<PowerLawFit, String>) -> String {
-    match fit {
-        Ok(fit) => {
-            let PowerLawFit { slope, se, r2, n_used, dropped, .. } = fit;
-            format!("{slope:.3} ± {se:.3} (HC3), R² {r2:.3}, {n_used} directions, {} dropped", dropped.total())
+fn exponent(found: &Result<Exponent, String>) -> String {
+    match found {
+        Ok(found) => {
+            let PowerLawFit { slope, se, r2, n_used, dropped, .. } = found.fit;
+            let (error, sampling, ritz) = (found.error(), found.sampling, found.ritz);
+            format!(
+                "{slope:.3} ± {error:.3} (images {sampling:.1e}, Ritz vectors ≤ {ritz:.1e}), HC3 {se:.3}, R² {r2:.3}, \
+                 {n_used} directions, {} dropped",
+                dropped.total()
+            )
         }
         Err(why) => format!("none: {why}"),
     }
 }
 
 fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -> Value {
-    let fit = |fit: &Result<PowerLawFit, String>| match fit {
-        Ok(fit) => json!({
-            "slope": fit.slope, "se": fit.se, "robust": "HC3", "r2": fit.r2,
-            "n_used": fit.n_used, "n_dropped": fit.dropped.total(),
+    let fit = |found: &Result<Exponent, String>| match found {
+        Ok(found) => json!({
+            "slope": found.fit.slope, "se": found.fit.se, "robust": "HC3", "r2": found.fit.r2,
+            "sampling_se": found.sampling, "ritz_bound": found.ritz, "error": found.error(),
+            "n_used": found.fit.n_used, "n_dropped": found.fit.dropped.total(),
         }),
         Err(why) => json!({ "none": why }),
     };
+    let ([h, c, m2], angles) = (DIAGONALS.map(|of| found.measured(of)), found.top.rotations().outside);
     let pair = |i: usize| {
-        let (pair, diagonals) = (found.top.pairs[i], &found.diagonals);
+        let pair = found.top.pairs[i];
         json!({
-            "value": pair.value, "residual": pair.residual, "converged": pair.converged,
-            "H_ii": diagonals.hessian[i], "H_residual": diagonals.hessian_residual[i],
-            "C_ii": found.c(i), "C_ii_se": found.c_error(i), "M2_ii": diagonals.second_moment[i],
+            "value": pair.value, "residual": pair.residual, "converged": pair.converged, "angle": angles[i],
+            "H_ii": h.values[i], "H_ii_se": h.errors[i], "H_ii_ritz": h.ritz[i],
+            "C_ii": c.values[i], "C_ii_se": c.errors[i], "C_ii_ritz": c.ritz[i],
+            "M2_ii": m2.values[i], "M2_ii_se": m2.errors[i], "M2_ii_ritz": m2.ritz[i],
+            "H_residual": found.diagonals.residuals(Diagonal::Hessian)[i],
         })
     };
     let density = found.density.as_ref().map(|density| {
@@ -142,7 +182,7 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
         })
     });
     json!({
-        "schema": 1,
+        "schema": 2,
         "run": spec.id(),
         "spec": spec,
         "parameters": args.params,
@@ -152,7 +192,12 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
         "batch": found.batch,
         "conventions": {
             "noise": "the operator is Sigma, the covariance of one image's gradient, divided by N; C = Sigma / batch",
-            "C_ii_se": "standard error if images were drawn independently",
+            "se": "standard error of a diagonal over independent draws of the images, vectors fixed",
+            "angle": "estimate of the sine between an eigenvector and the span of all Ritz vectors: residual / distance to the \
+                      nearest Ritz value that was not wanted; 1 where the direction is not determined",
+            "ritz": "the most by which X_ii differs between Ritz vector and eigenvector, to first order",
+            "gamma": "error^2 = sampling_se^2 + ritz_bound^2: the delta method on the covariance of all diagonals over draws \
+                      of the images, and the sum of what every _ritz can do to the slope; se is the robust one of the fit",
             "vectors": "unit Ritz vectors v_i of the operator; X_ii = v_i^T X v_i",
             "trace": "the sum of the Ritz values and an XTrace estimate outside of their vectors",
             "density": "one Gauss quadrature a probe, of total weight 1",
@@ -208,17 +253,15 @@ fn density_panel(found: &Found, density: &SpectralDensity) -> Panel {
 fn scatter_panel(found: &Found) -> Panel {
     let converged: Vec<usize> = (0..found.top.pairs.len()).filter(|&i| found.top.pairs[i].converged).collect();
     let of = |values: &[f64]| converged.iter().map(|&i| values[i]).collect::<Vec<f64>>();
-    let h = of(&found.diagonals.hessian);
-    let c: Vec<f64> = of(&found.diagonals.covariance).iter().map(|sigma| found.factor * sigma).collect();
-    let m2 = of(&found.diagonals.second_moment);
+    let [h, c, m2] = DIAGONALS.map(|diagonal| of(&found.measured(diagonal).values));
     let mut layers: Vec<Layer> =
         vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()];
     for (name, color, y, fit) in
         [("C_{ii}", Color::BLUE, c, &found.gamma.c), ("(M_{2})_{ii}", Color::VERMILLION, m2, &found.gamma.m2)]
     {
-        if let Ok(fit) = fit {
-            let label = format!("{name}: γ = {:.3} ± {:.3}", fit.slope, fit.se);
-            let drawn = centred_points(&h, &y, fit, color, label);
+        if let Ok(found) = fit {
+            let label = format!("{name}: γ = {:.3} ± {:.3}", found.fit.slope, found.error());
+            let drawn = centred_points(&h, &y, &found.fit, color, label);
             layers.extend([drawn.points, drawn.line]);
         }
     }

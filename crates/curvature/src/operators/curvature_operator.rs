@@ -85,13 +85,7 @@ impl<'a, T: Scalar, S: Samples<T>> CurvatureOperator<'a, T, S> {
     pub fn product(&self, vectors: MatRef<'_, T>) -> Result<Mat<T>, OperatorError> {
         let mut out = Mat::zeros(self.n_params(), vectors.ncols());
         self.multiply(out.as_mut(), vectors);
-        for (vector, column) in out.col_iter().enumerate() {
-            if let Some((entry, value)) = column.iter().enumerate().find(|(_, x)| !x.finite()) {
-                let operator = self.name();
-                return Err(OperatorError::NotFinite { operator, vector, entry, value: value.f64() });
-            }
-        }
-        Ok(out)
+        finite(self.name(), out)
     }
 
     /// Writes the products with the columns of `vectors` to `out`, both `P × K`.
@@ -181,6 +175,16 @@ impl<'a, T: Scalar, S: Samples<T>> CurvatureOperator<'a, T, S> {
             ),
         }
     }
+}
+
+/// `products` of the operator that is called so, if all its entries are finite.
+pub(super) fn finite<T: Scalar>(operator: &'static str, products: Mat<T>) -> Result<Mat<T>, OperatorError> {
+    for (vector, column) in products.col_iter().enumerate() {
+        if let Some((entry, value)) = column.iter().enumerate().find(|(_, x)| !x.finite()) {
+            return Err(OperatorError::NotFinite { operator, vector, entry, value: value.f64() });
+        }
+    }
+    Ok(products)
 }
 
 /// Scratch of one task.

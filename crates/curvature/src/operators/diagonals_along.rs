@@ -1,38 +1,107 @@
-//! Diagonals of `H`, `Σ` and `M₂` along given vectors: what a power law between them needs, without a `P × P` matrix.
+//! Diagonals of `H`, `Σ` and `M₂` along given vectors, with their errors: what a power law between them needs, without a `P × P`
+//! matrix.
 
-use super::sum_over_samples::{Layout, mean_over_samples};
-use super::{CurvatureOperator, MeanLoss, OperatorError};
-use faer::{Mat, MatRef};
+use super::curvature_operator::finite;
+use super::sum_over_samples::{Layout, has_convolution, mean_over_samples};
+use super::{MeanLoss, OperatorError};
+use faer::linalg::matmul::matmul;
+use faer::{Accum, Mat, MatRef, Par};
+use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use superlinear_nets::Samples;
 
 /// Numbers of a panel of vectors that are multiplied together: 128 MiB, which bounds what products take beside the vectors.
 const PANEL: usize = 1 << 24;
-/// Vectors of a panel, at least.
-const COLUMNS: usize = 8;
+/// Vectors of a panel, at least and at most: a listener is heard after each.
+const COLUMNS: (usize, usize) = (8, 64);
+
+/// One of the three matrices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Diagonal {
+    /// `H_ii`.
+    Hessian,
+    /// `Σ_ii`.
+    Covariance,
+    /// `(M₂)_ii`.
+    SecondMoment,
+}
 
 /// Rayleigh quotients along `K` unit vectors `v_i`, each with its evidence.
+///
+/// Two errors count. *Images*: had other samples been drawn, the means over them would be others
+/// ([`sampling_covariance`](Self::sampling_covariance)). *Vectors*: where `v_i` only approximates a direction that is meant, an
+/// eigenvector of something, the diagonals along that are others ([`moved_by`](Self::moved_by)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiagonalsAlong {
     /// `H_ii = v_iᵀHv_i`, of either sign.
     pub hessian: Vec<f64>,
-    /// `‖Hv_i − H_ii v_i‖`: there is an eigenvalue of `H` within this of `H_ii`. It vanishes for eigenvectors.
-    pub hessian_residual: Vec<f64>,
     /// `Σ_ii = v_iᵀΣv_i`, the variance of `g_p·v_i` (divided by `N`), never negative. A batch of `B` drawn with replacement has
     /// `C_ii = Σ_ii/B`.
     pub covariance: Vec<f64>,
-    /// Standard error of `Σ_ii` if the samples were drawn independently: `sd((g_p·v_i − ḡ·v_i)²)/√N`. NaN for one sample.
-    pub covariance_error: Vec<f64>,
     /// `(M₂)_ii = v_iᵀM₂v_i = E_p‖h_p v_i‖²`, never negative up to rounding and at least `H_ii²`.
     pub second_moment: Vec<f64>,
+    /// Of each matrix.
+    around: [Around; 3],
+    /// `3K × 3K`.
+    sampling: Mat<f64>,
+}
+
+impl DiagonalsAlong {
+    /// The diagonal itself.
+    pub fn values(&self, of: Diagonal) -> &[f64] {
+        match of {
+            Diagonal::Hessian => &self.hessian,
+            Diagonal::Covariance => &self.covariance,
+            Diagonal::SecondMoment => &self.second_moment,
+        }
+    }
+
+    /// `‖Xv_i − X_ii v_i‖`: there is an eigenvalue of `X` within this of `X_ii`. It vanishes for eigenvectors of `X`.
+    pub fn residuals(&self, of: Diagonal) -> &[f64] {
+        &self.around[of as usize].residuals
+    }
+
+    /// The most, to first order, by which each `X_ii` changes when `v_i` becomes `v_i + Σ_j η_ij v_j + w_i`, with orthonormal `v_j`,
+    /// `|η_ij|` at most `inside[(i, j)]` (`K × K`, a diagonal of zeros) and `w_i` orthogonal to all `v_j`, not longer than `outside[i]`:
+    ///
+    /// ```text
+    /// |δX_ii| ≤ 2 (outside_i ‖(I − VVᵀ)Xv_i‖ + Σ_j inside_ij |v_jᵀXv_i|)
+    /// ```
+    ///
+    /// # Panics
+    /// When there are other numbers of bounds.
+    #[track_caller]
+    pub fn moved_by(&self, of: Diagonal, outside: &[f64], inside: MatRef<'_, f64>) -> Vec<f64> {
+        let (K, around) = (self.hessian.len(), &self.around[of as usize]);
+        assert!(outside.len() == K && inside.shape() == (K, K), "bounds of {K} vectors");
+        let within = |i: usize| (0..K).map(|j| inside[(i, j)] * around.coupling[(j, i)].abs()).sum::<f64>();
+        (0..K).map(|i| 2.0 * (outside[i] * around.outside[i] + within(i))).collect()
+    }
+
+    /// Covariances (`K × K`, `i` of the one, `j` of the other) that the estimates `X_ii` and `Y_jj` would have if the `N` samples
+    /// were drawn independently and the vectors stayed: `(1/(N(N − 1))) Σ_p (x_pi − X_ii)(y_pj − Y_jj)` with the
+    /// samples' own `v_iᵀh_p v_i`, `(g_p·v_i − ḡ·v_i)²` and `‖h_p v_i‖²`. NaN for one sample.
+    ///
+    /// The diagonals' estimates are means of these, but for `Σ_ii`, whose `ḡ` is estimated too, in second order. Any smooth function of
+    /// the diagonals has a standard error by the delta method.
+    pub fn sampling_covariance(&self, of: Diagonal, with: Diagonal) -> MatRef<'_, f64> {
+        let K = self.hessian.len();
+        self.sampling.as_ref().submatrix(of as usize * K, with as usize * K, K, K)
+    }
+
+    /// Standard errors of `X_ii`: the root of the diagonal of [`sampling_covariance`](Self::sampling_covariance).
+    pub fn errors(&self, of: Diagonal) -> Vec<f64> {
+        let own = self.sampling_covariance(of, of);
+        (0..own.nrows()).map(|i| own[(i, i)].sqrt()).collect()
+    }
 }
 
 impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
     /// The diagonals of `H`, `Σ` and `M₂` along the columns of `vectors` (`P × K`, unit vectors), exactly, over all samples.
     ///
     /// With converged Ritz vectors of `H` these are the pairs that the exponent of `C_ii ∝ H_ii^γ` is fitted to, for a layer of
-    /// any size and for convolutions. One Hessian-vector product, one of its square and one pass of gradients a vector;
-    /// memory beside the vectors is a few panels of 128 MiB and `N × K` numbers. Bit-identical for any number of threads.
+    /// any size and for convolutions. One product with `H`, `Σ` and `M₂` each a vector; memory beside the vectors is a few panels of
+    /// 128 MiB, `4·N·K` numbers for what the samples contribute, and `9K²` for its covariance. Bit-identical for any number of threads.
     ///
     /// For one dense layer whose `P × P` matrices exist anyway, `directional_contributions` also gives every sample's share.
     ///
@@ -43,96 +112,153 @@ impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
     /// When `vectors` has not `P` rows.
     #[track_caller]
     pub fn diagonals_along(&self, vectors: MatRef<'_, f64>) -> Result<DiagonalsAlong, OperatorError> {
-        assert_eq!(vectors.nrows(), self.n_params(), "vectors have an entry a selected parameter");
-        let K = vectors.ncols();
-        let mut found = DiagonalsAlong {
-            hessian: Vec::with_capacity(K),
-            hessian_residual: Vec::with_capacity(K),
-            covariance: Vec::with_capacity(K),
-            covariance_error: Vec::with_capacity(K),
-            second_moment: Vec::with_capacity(K),
-        };
-        for_panels(&self.hessian(), vectors, |v, Hv| {
-            let value = dot(v, Hv);
-            let squares = v.iter().zip(Hv).map(|(v, Hv)| (Hv - value * v).powi(2));
-            found.hessian.push(value);
-            found.hessian_residual.push(squares.sum::<f64>().sqrt());
-        })?;
-        for_panels(&self.hessian_second_moment(), vectors, |v, M2v| found.second_moment.push(dot(v, M2v)))?;
-        let N = self.n_samples() as f64;
-        for first in (0..K).step_by(width(vectors)) {
-            let panel = vectors.subcols(first, width(vectors).min(K - first));
-            let gradients = self.gradients_along(panel);
-            for (k, gradients) in gradients.col_iter().enumerate() {
-                let mean = gradients.iter().sum::<f64>() / N;
-                let squares: Vec<f64> = gradients.iter().map(|g| (g - mean).powi(2)).collect();
-                let variance = squares.iter().sum::<f64>() / N;
-                if !variance.is_finite() {
-                    let (vector, entry) = (first + k, 0);
-                    return Err(OperatorError::NotFinite { operator: "gradient", vector, entry, value: variance });
-                }
-                let scatter = squares.iter().map(|square| (square - variance).powi(2)).sum::<f64>();
-                found.covariance.push(variance);
-                found.covariance_error.push((scatter / (N * (N - 1.0))).sqrt());
-            }
-        }
-        Ok(found)
+        self.diagonals_along_with(vectors, |_| ControlFlow::Continue(()))
     }
 
-    /// `g_p·v_k` of every sample, `N × K`.
-    fn gradients_along(&self, vectors: MatRef<'_, f64>) -> Mat<f64> {
-        let along = Mutex::new(Mat::zeros(self.n_samples(), vectors.ncols()));
-        let mut nothing = Mat::zeros(vectors.nrows(), vectors.ncols());
+    /// [`MeanLoss::diagonals_along`] with someone listening: after every panel of up to 64 vectors, how many more of the `3K` products
+    /// are done. To break is an error.
+    ///
+    /// # Errors
+    /// As [`MeanLoss::diagonals_along`], and [`OperatorError::Interrupted`].
+    ///
+    /// # Panics
+    /// As [`MeanLoss::diagonals_along`].
+    #[track_caller]
+    pub fn diagonals_along_with(
+        &self,
+        vectors: MatRef<'_, f64>,
+        mut listen: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<DiagonalsAlong, OperatorError> {
+        assert_eq!(vectors.nrows(), self.n_params(), "vectors have an entry a selected parameter");
+        let (N, K) = (self.n_samples(), vectors.ncols());
+        let mut done = 0;
+        let mut heard = |width: usize| {
+            done += width;
+            if listen(width).is_break() { Err(OperatorError::Interrupted { products: done }) } else { Ok(()) }
+        };
+        let [mut of_h, mut of_sigma, mut of_m2] = [(); 3].map(|()| Around::of_none(K));
+        let contributions = Mutex::new(Contributions { along: Mat::zeros(N, K), terms: Mat::zeros(N, 3 * K) });
+        for_panels(vectors, |first, panel| {
+            let products = self.hessian_contributions(panel, first, &contributions)?;
+            of_h.add(vectors, panel, products);
+            heard(panel.ncols())
+        })?;
+        let Contributions { along, mut terms } = contributions.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (k, along) in along.col_iter().enumerate() {
+            let mean = along.iter().sum::<f64>() / N as f64;
+            let squares = along.iter().map(|g| (g - mean).powi(2));
+            terms.col_as_slice_mut(K + k).iter_mut().zip(squares).for_each(|(to, square)| *to = square);
+        }
+        drop(along);
+        let mut means = (0..3 * K).map(|k| terms.col_as_slice(k).iter().sum::<f64>() / N as f64).collect::<Vec<f64>>();
+        if let Some(k) = means.iter().position(|mean| !mean.is_finite()) {
+            let operator = ["Hessian", "gradient", "second moment"][k / K];
+            return Err(OperatorError::NotFinite { operator, vector: k % K, entry: 0, value: means[k] });
+        }
+        for (operator, around) in
+            [(self.noise_covariance()?, &mut of_sigma), (self.hessian_second_moment(), &mut of_m2)]
+        {
+            for_panels(vectors, |_, panel| {
+                around.add(vectors, panel, operator.product(panel)?);
+                heard(panel.ncols())
+            })?;
+        }
+        for (k, mean) in means.iter().enumerate() {
+            terms.col_as_slice_mut(k).iter_mut().for_each(|x| *x -= mean);
+        }
+        let mut sampling = Mat::zeros(3 * K, 3 * K);
+        let scale = 1.0 / (N as f64 * (N as f64 - 1.0));
+        matmul(sampling.as_mut(), Accum::Replace, terms.transpose(), &terms, 1.0, Par::Seq);
+        sampling *= faer::Scale(scale);
+        let second_moment = means.split_off(2 * K);
+        let covariance = means.split_off(K);
+        let around = [of_h, of_sigma, of_m2];
+        Ok(DiagonalsAlong { hessian: means, covariance, second_moment, around, sampling })
+    }
+
+    /// `Hv` for the vectors of a panel, the first of which is number `first`; what every sample contributes goes to its place.
+    fn hessian_contributions(
+        &self,
+        panel: MatRef<'_, f64>,
+        first: usize,
+        to: &Mutex<Contributions>,
+    ) -> Result<Mat<f64>, OperatorError> {
+        let mut products = Mat::zeros(panel.nrows(), panel.ncols());
         mean_over_samples(
             self,
-            Layout::of(self, false),
-            vectors,
-            nothing.as_mut(),
+            Layout::of(self, has_convolution(self)),
+            panel,
+            products.as_mut(),
             &mut Vec::new(),
             || (),
-            |(), passes, first, group, sums| {
-                passes.through_logits(
-                    &group.directions,
-                    |at, mut moved| {
-                        // Every entry is written by one task, once: the lock orders nothing that could be seen.
-                        let mut along = along.lock().unwrap_or_else(PoisonError::into_inner);
-                        for k in 0..moved.ncols() {
-                            let products = at.gradient.iter().zip(moved.as_ref().col(k).iter()).map(|(g, f)| g * f);
-                            along[(first - self.range.start + at.p, group.first + k)] = products.sum();
-                        }
-                        moved.fill(0.0);
-                    },
-                    sums,
-                );
+            |(), passes, sample, group, sums| {
+                let forms = passes.hessian_with_forms(&group.directions, sums);
+                // Every entry is written by one task, once: the lock orders nothing that could be seen.
+                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+                let (row, column) = (sample - self.range.start, first + group.first);
+                let (n, k) = forms.gradient.shape();
+                to.along.as_mut().submatrix_mut(row, column, n, k).copy_from(&forms.gradient);
+                let K = to.along.ncols();
+                to.terms.as_mut().submatrix_mut(row, column, n, k).copy_from(&forms.curvature);
+                to.terms.as_mut().submatrix_mut(row, 2 * K + column, n, k).copy_from(&forms.squared_curvature);
             },
         );
-        along.into_inner().unwrap_or_else(PoisonError::into_inner)
+        finite("Hessian", products)
     }
 }
 
-/// Vectors of a panel.
-fn width(vectors: MatRef<'_, f64>) -> usize {
-    (PANEL / vectors.nrows().max(1)).max(COLUMNS)
+/// What samples contribute along `K` vectors.
+struct Contributions {
+    /// `g_p·v_i`, `N × K`.
+    along: Mat<f64>,
+    /// `v_iᵀh_p v_i`, then `(g_p·v_i − ḡ·v_i)²`, then `‖h_p v_i‖²`, `N × 3K`.
+    terms: Mat<f64>,
 }
 
-/// Hands every vector with its product to `visit`, panel by panel.
-fn for_panels<S: Samples<f64>>(
-    operator: &CurvatureOperator<'_, f64, S>,
+/// Hands panels of vectors to `visit`, with the number of the first.
+fn for_panels(
     vectors: MatRef<'_, f64>,
-    mut visit: impl FnMut(&[f64], &[f64]),
+    mut visit: impl FnMut(usize, MatRef<'_, f64>) -> Result<(), OperatorError>,
 ) -> Result<(), OperatorError> {
-    let mut vector = vec![0.0; vectors.nrows()];
-    for first in (0..vectors.ncols()).step_by(width(vectors)) {
-        let panel = vectors.subcols(first, width(vectors).min(vectors.ncols() - first));
-        let products = operator.product(panel)?;
-        for k in 0..panel.ncols() {
-            vector.iter_mut().zip(panel.col(k).iter()).for_each(|(to, &from)| *to = from);
-            visit(&vector, products.col_as_slice(k));
-        }
+    let (least, most) = COLUMNS;
+    let width = (PANEL / vectors.nrows().max(1)).clamp(least, most);
+    for first in (0..vectors.ncols()).step_by(width) {
+        visit(first, vectors.subcols(first, width.min(vectors.ncols() - first)))?;
     }
     Ok(())
 }
 
-fn dot(u: &[f64], v: &[f64]) -> f64 {
-    u.iter().zip(v).map(|(u, v)| u * v).sum()
+/// What of `Xv_i` does not lie along `v_i`.
+#[derive(Clone, Debug, PartialEq)]
+struct Around {
+    /// `‖Xv_i − X_ii v_i‖`.
+    residuals: Vec<f64>,
+    /// `‖(I − VVᵀ)Xv_i‖`.
+    outside: Vec<f64>,
+    /// `VᵀXV`, `K × K`.
+    coupling: Mat<f64>,
+}
+
+impl Around {
+    fn of_none(K: usize) -> Self {
+        Self { residuals: Vec::with_capacity(K), outside: Vec::with_capacity(K), coupling: Mat::zeros(K, K) }
+    }
+
+    /// Takes up the products with the next panel of `vectors`.
+    fn add(&mut self, vectors: MatRef<'_, f64>, panel: MatRef<'_, f64>, mut products: Mat<f64>) {
+        let (first, width) = (self.residuals.len(), panel.ncols());
+        // Products of faer do not depend on how many threads they run on.
+        let par = Par::rayon(0);
+        let coupling = self.coupling.as_mut().subcols_mut(first, width);
+        matmul(coupling, Accum::Replace, vectors.transpose(), &products, 1.0, par);
+        for k in 0..width {
+            let pairs = || panel.col(k).iter().zip(products.col_as_slice(k));
+            let value: f64 = pairs().map(|(v, x)| v * x).sum();
+            self.residuals.push(pairs().map(|(v, x)| (x - value * v).powi(2)).sum::<f64>().sqrt());
+        }
+        let coupling = self.coupling.as_ref().subcols(first, width);
+        matmul(products.as_mut(), Accum::Add, vectors, coupling, -1.0, par);
+        let norm = |k| products.col_as_slice(k).iter().map(|x| x * x).sum::<f64>().sqrt();
+        self.outside.extend((0..width).map(norm));
+    }
 }

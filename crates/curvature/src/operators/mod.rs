@@ -8,5 +8,5 @@ mod model_labels;
 mod sum_over_samples;
 
 pub use curvature_operator::CurvatureOperator;
-pub use diagonals_along::DiagonalsAlong;
+pub use diagonals_along::{Diagonal, DiagonalsAlong};
 pub use mean_loss::{MeanLoss, OperatorError};

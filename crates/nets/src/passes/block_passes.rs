@@ -5,6 +5,8 @@
 //! is computed once a block; nothing in front of the first selected layer moves. Tangents of vectors stand as `[p][k][dim]`,
 //! so that `[V_1; …; V_K] a` and `W ȧ` each are one product; tangents of images as `[k]`, and then as `conv` has a block.
 
+mod forms;
+
 use super::block::{Block, Weights, arrange, before, image_shape, kernels_of};
 use super::conv::Kernels;
 use super::dense::product;
@@ -14,6 +16,7 @@ use super::walk::{Moves, Selected, Tangents, Walk};
 use crate::{Layer, Loss, Network, Part, Scalar, Selection};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
+pub use forms::Forms;
 
 /// Passes of one block of samples at a time through a network, on the calling thread but for large dense products.
 ///

@@ -122,6 +122,42 @@ fn products_over_any_selection_agree_with_those_over_all_parameters() {
                 assert!((found[(k, 0)] - 6.0 * g).abs() < 1e-13, "{selection:?} {k}");
             }
 
+            // What every sample adds, and the same sum as before.
+            let alone =
+                selection.parameters().iter().any(|p| matches!(architecture.layers()[p.layer], Layer::Conv3x3 { .. }));
+            sums.clear();
+            for first in (0..6).step_by(if alone { 1 } else { 4 }) {
+                let block = first..if alone { first + 1 } else { 6.min(first + 4) };
+                passes.evaluate(&labels[block.clone()], loss, |p, input| {
+                    input.copy_from_slice(x.col_as_slice(first + p));
+                });
+                let forms = passes.hessian_with_forms(&directions, &mut sums);
+                for (row, p) in block.enumerate() {
+                    let hv = truth_of(p..p + 1, &V);
+                    let mut g = vec![0.0; net.params().len()];
+                    let one = x.as_ref().subcols(p, 1);
+                    net.loss_and_gradient(one, &labels[p..=p], loss, &mut Workspace::new(&net, 1), &mut g);
+                    let g = selection.gather(&g);
+                    for k in 0..3 {
+                        let (v, hv) = (V.col_as_slice(k), hv.col_as_slice(k));
+                        let dot = |u: &[f64], w: &[f64]| u.iter().zip(w).map(|(u, w)| u * w).sum::<f64>();
+                        for (found, expected) in [
+                            (forms.gradient[(row, k)], dot(&g, v)),
+                            (forms.curvature[(row, k)], dot(v, hv)),
+                            (forms.squared_curvature[(row, k)], dot(hv, hv)),
+                        ] {
+                            let error = (found - expected).abs();
+                            assert!(error < 1e-12 * expected.abs().max(1.0), "{selection:?} {p} {k}: {error:e}");
+                        }
+                    }
+                }
+            }
+            let mut found = Mat::zeros(selection.n_params(), 3);
+            sums.add_to(&architecture, &selection, found.as_mut());
+            let expected = truth_of(0..6, &V) * faer::Scale(6.0);
+            let error = (&found - &expected).norm_max();
+            assert!(error < 1e-13 * expected.norm_max().max(1.0), "{architecture:?} {selection:?}: {error}");
+
             // h_p applied twice, sample by sample.
             let has_conv = |s: &Selection| {
                 s.parameters().iter().any(|p| matches!(architecture.layers()[p.layer], Layer::Conv3x3 { .. }))

@@ -144,6 +144,24 @@ impl<T: Scalar> Sums<T> {
         }
     }
 
+    /// Adds other sums over the same selection, of as many vectors.
+    pub(super) fn add(&mut self, other: &Self) {
+        debug_assert_eq!(self.n, other.n);
+        for (to, from) in self.layers.iter_mut().zip(&other.layers) {
+            // Empty where nothing was added.
+            to.columns.resize(to.columns.len().max(from.columns.len()), T::ZERO);
+            let parts = [
+                (&mut to.rows, &from.rows),
+                (&mut to.columns, &from.columns),
+                (&mut to.kernels, &from.kernels),
+                (&mut to.bias, &from.bias),
+            ];
+            for (to, from) in parts {
+                to.iter_mut().zip(from).for_each(|(x, &s)| *x += s);
+            }
+        }
+    }
+
     /// Adds the sums to the columns of `out`, `n_params × K`, each a vector over `selection`.
     ///
     /// # Panics

@@ -24,7 +24,7 @@ use factored::NormSums;
 use faer::{Accum, MatRef};
 use rayon::prelude::*;
 
-pub use block_passes::{AtLogits, BlockPasses, EvaluatedBlock};
+pub use block_passes::{AtLogits, BlockPasses, EvaluatedBlock, Forms};
 pub use directions::{Directions, Sums};
 pub use factored::FactoredGradient;
 pub use tangent::TangentWorkspace;

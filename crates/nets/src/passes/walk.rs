@@ -63,15 +63,15 @@ pub(super) struct Walk<'a, T> {
 }
 
 /// The columns of `flat` that hold `n` vectors of length `dim`.
-fn columns<T: Scalar>(flat: &[T], dim: usize, n: usize) -> MatRef<'_, T> {
+pub(super) fn columns<T: Scalar>(flat: &[T], dim: usize, n: usize) -> MatRef<'_, T> {
     MatRef::from_column_major_slice(&flat[..dim * n], dim, n)
 }
 
-fn columns_mut<T: Scalar>(flat: &mut [T], dim: usize, n: usize) -> MatMut<'_, T> {
+pub(super) fn columns_mut<T: Scalar>(flat: &mut [T], dim: usize, n: usize) -> MatMut<'_, T> {
     MatMut::from_column_major_slice_mut(&mut flat[..dim * n], dim, n)
 }
 
-fn dot<T: Scalar>(u: &[T], v: &[T]) -> T {
+pub(super) fn dot<T: Scalar>(u: &[T], v: &[T]) -> T {
     u.iter().zip(v).map(|(&u, &v)| u * v).sum()
 }
 
@@ -474,7 +474,7 @@ impl<T: Scalar> Walk<'_, T> {
 }
 
 /// Entries that stand together for one direction: a vector of one sample, or images of the whole block.
-fn per_sample(shape: Shape, n: usize) -> usize {
+pub(super) fn per_sample(shape: Shape, n: usize) -> usize {
     match shape {
         Shape::Vector(dim) => dim,
         Shape::Image(shape) => shape.dim() * n,
@@ -482,7 +482,7 @@ fn per_sample(shape: Shape, n: usize) -> usize {
 }
 
 /// Pieces of length `apart` of what moves along `k` directions, each with the piece of `primal` that it belongs to.
-fn paired<'a, T: Scalar>(
+pub(super) fn paired<'a, T: Scalar>(
     moved: &'a [T],
     primal: &'a [T],
     apart: usize,
