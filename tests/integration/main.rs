@@ -11,6 +11,7 @@ mod alignment;
 mod awd;
 mod bounds;
 mod cases;
+mod composition;
 mod corruption;
 mod coverage;
 mod dense;
