@@ -133,11 +133,11 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(4);
         let (n, k) = (4_000, 9);
         let scale = |i: usize| 2f64.powi(-(i as i32));
-        // What a sample adds along one direction has to do with what it adds along others, and to the other diagonal.
+        // What a sample adds along one direction has to do with what it adds along others, and to the other diagonals.
         let common: Vec<f64> = (0..n).map(|_| 0.5 + rng.random::<f64>()).collect();
-        let mut draw = |power: f64, i: usize, p: usize| {
-            common[p] * scale(i).powf(power) * (0.3 + 1.4 * rng.random::<f64>().powi(2))
-        };
+        let shared = Mat::from_fn(n, k, |p, _| common[p] * (0.3 + 1.4 * rng.random::<f64>().powi(2)));
+        let mut draw =
+            |power: f64, i: usize, p: usize| scale(i).powf(power) * shared[(p, i)] * (0.8 + 0.4 * rng.random::<f64>());
         let gradient = Mat::from_fn(n, k, |p, i| draw(0.6, i, p) * if p % 2 == 0 { 1.0 } else { -1.0 });
         let curvature = Mat::from_fn(n, k, |p, i| draw(1.0, i, p));
         let squared = Mat::from_fn(n, k, |p, i| draw(1.5, i, p));

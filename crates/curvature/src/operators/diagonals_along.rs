@@ -168,7 +168,8 @@ impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
         }
         let mut sampling = Mat::zeros(3 * K, 3 * K);
         let scale = 1.0 / (N as f64 * (N as f64 - 1.0));
-        matmul(sampling.as_mut(), Accum::Replace, terms.transpose(), &terms, 1.0, Par::Seq);
+        // Products of faer do not depend on how many threads they run on.
+        matmul(sampling.as_mut(), Accum::Replace, terms.transpose(), &terms, 1.0, Par::rayon(0));
         sampling *= faer::Scale(scale);
         let second_moment = means.split_off(2 * K);
         let covariance = means.split_off(K);
@@ -247,7 +248,6 @@ impl Around {
     /// Takes up the products with the next panel of `vectors`.
     fn add(&mut self, vectors: MatRef<'_, f64>, panel: MatRef<'_, f64>, mut products: Mat<f64>) {
         let (first, width) = (self.residuals.len(), panel.ncols());
-        // Products of faer do not depend on how many threads they run on.
         let par = Par::rayon(0);
         let coupling = self.coupling.as_mut().subcols_mut(first, width);
         matmul(coupling, Accum::Replace, vectors.transpose(), &products, 1.0, par);
