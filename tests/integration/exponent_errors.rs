@@ -6,11 +6,11 @@ use faer::{Mat, Scale};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use superlinear_curvature::{
-    AbsoluteCurvature, Diagonal, DiagonalsAlong, MeanLoss, Selection, directional_contributions,
+    AbsoluteCurvature, Diagonal, DiagonalsAlong, JointLayers, MeanLoss, Selection, directional_contributions,
 };
 use superlinear_nets::{Activation, DenseSamples, Loss};
-use superlinear_spectra::{LanczosConfig, Wanted, lanczos};
-use superlinear_stats::{DiagonalBootstrap, FitConfig, slope_bootstrap, slope_derivatives};
+use superlinear_spectra::{LanczosConfig, Wanted, diagonal_in_basis, eigh, lanczos};
+use superlinear_stats::{DiagonalBootstrap, FitConfig, loglog, slope_bootstrap, slope_derivatives};
 
 const ALL: [Diagonal; 3] = [Diagonal::Hessian, Diagonal::Covariance, Diagonal::SecondMoment];
 
@@ -116,6 +116,30 @@ fn diagonals_move_within_their_bounds() {
                 assert!(moved(&u).abs() <= bound + 20.0 * step * step * norm, "{which:?} {i}");
             }
         }
+    }
+}
+
+/// The joint exponents of two hidden layers: from dense matrices of panel products, and from products with vectors.
+#[test]
+fn joint_exponents_are_the_same_dense_and_matrix_free() {
+    let case = Case::random(&[8, 6, 7, 5, 4], Activation::Relu, Loss::CrossEntropy, 200, 80);
+    let samples = samples(&case);
+    let K = 15;
+    let joint = JointLayers::collect(&case.net, &[1, 2], case.loss, &samples).unwrap();
+    let eigen = eigh(joint.hessian(u64::MAX).unwrap().as_ref()).unwrap();
+    let V = eigen.vectors.subcols(0, K);
+    let diagonal = |A: Mat<f64>| diagonal_in_basis(A.as_ref(), V);
+    let dense =
+        [diagonal(joint.noise_covariance(u64::MAX).unwrap()), diagonal(joint.hessian_second_moment(u64::MAX).unwrap())];
+    let selection = Selection::dense_weights(case.net.architecture(), [1, 2]).unwrap();
+    let of = MeanLoss::new(&case.net, case.loss, &samples, selection).unwrap();
+    let config = LanczosConfig { tolerance: 1e-12, ..Default::default() };
+    let top = lanczos(&of.hessian(), Wanted::Largest(K), &config, &mut ChaCha8Rng::seed_from_u64(7)).unwrap();
+    let free = of.diagonals_along(top.vectors()).unwrap();
+    for (dense, y) in dense.iter().zip([Diagonal::Covariance, Diagonal::SecondMoment]) {
+        let dense = loglog::fit(&eigen.values[..K], dense, K).unwrap();
+        let free = loglog::fit(&free.hessian, free.values(y), K).unwrap();
+        assert!((dense.slope - free.slope).abs() < 1e-7, "{y:?}: {} and {}", dense.slope, free.slope);
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let provenance = Provenance::here();
     let run = FoundRun::find(&args.out, &args.run_id)?;
     let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
-    let FinishedRun { spec, training, trained, data } = run.load(args.data_dir.as_deref())?;
+    let FinishedRun { spec, training, trained, data, .. } = run.load(args.data_dir.as_deref())?;
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
 
     write_weights(&staged.path().join("weights.safetensors"), &spec.id(), &trained.weights, &matrices)?;

@@ -3,9 +3,9 @@
 use crate::identity::Key;
 use crate::part::{PART, Part};
 use crate::plan::{Profile, RunSpec};
-use crate::record::{Checkpoint, TrainingRecord};
+use crate::record::{Checkpoint, LayerRecord, TrainingRecord};
 use crate::reproduce::load_dataset;
-use crate::run_dir::RunDir;
+use crate::run_dir::{RunDir, layers_of};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use std::path::Path;
@@ -28,6 +28,15 @@ pub(crate) struct FinishedRun {
     pub(crate) trained: Checkpoint,
     /// The images.
     pub(crate) data: Dataset,
+    run: RunDir,
+}
+
+impl FinishedRun {
+    /// The analysed layers of the trained network, first to last, as far as their records are there and intact.
+    pub(crate) fn trained_layers(&self) -> Vec<LayerRecord> {
+        let jobs = layers_of(&self.spec, &self.training).into_iter().filter(|job| job.is_last);
+        jobs.filter_map(|job| self.run.layer(&self.spec, job).read().ok()).collect()
+    }
 }
 
 impl FoundRun {
@@ -88,6 +97,6 @@ impl FoundRun {
         if !part.data.iter().any(|known| known.is_of(&spec) && known.sha256 == hash) {
             bail!("{}: run {} was made of other images than those here", run.path().display(), spec.id());
         }
-        Ok(FinishedRun { spec, training, trained, data })
+        Ok(FinishedRun { spec, training, trained, data, run })
     }
 }

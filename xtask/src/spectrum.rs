@@ -2,6 +2,7 @@
 //!
 //! Nothing here has `P × P` entries: the operators of `superlinear-curvature`, the iterations of `superlinear-spectra`.
 
+mod by_layer;
 mod show;
 mod watched;
 
@@ -10,6 +11,7 @@ use crate::progress::Voice;
 use crate::provenance::Provenance;
 use crate::{interrupt, parameters, reproduce};
 use anyhow::{Context, Result, bail};
+use by_layer::LayerShare;
 use faer::Mat;
 use faer::matrix_free::LinOp;
 use rand::SeedableRng;
@@ -48,7 +50,7 @@ const TRACE_PRODUCTS: usize = 60;
 pub(crate) struct SpectrumArgs {
     /// A run's id, as in summary.json
     pub(crate) run_id: String,
-    /// Parameters: `fc2` (weight and bias), `conv1.weight`, several with commas, or `all`
+    /// Parameters: `fc2` (weight and bias), `conv1.weight`, several jointly with commas, or `all`
     #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) params: Vec<String>,
     /// Which matrix
@@ -136,6 +138,8 @@ struct Found {
     /// `C_ii = factor · Σ_ii`.
     factor: f64,
     gamma: Gamma,
+    /// Where there are several.
+    layers: Vec<LayerShare>,
     trace: TraceEstimate,
     density: Option<SpectralDensity>,
     /// Products with the operator, and of the diagonals.
@@ -242,11 +246,25 @@ fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samp
     stage.done(&format!("of H, Σ and M₂ along {K} vectors"));
     let factor = batch_factor(spec.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
     let gamma = gamma(args.operator, &top, &diagonals);
+    let layers = by_layer::by_layer(args, run, selection, &top);
     let trace = trace(args, &operator, &top, voice)?;
     let density = density(args, &operator, voice)?;
     let products = top.state.products + 3 * K + trace.products + density.as_ref().map_or(0, |found| found.products);
     let batch = spec.batch.min(n_samples);
-    Ok(Found { n_params: P, n_samples, batch, top, diagonals, factor, gamma, trace, density, products, wall_s: 0.0 })
+    Ok(Found {
+        n_params: P,
+        n_samples,
+        batch,
+        top,
+        diagonals,
+        factor,
+        gamma,
+        layers,
+        trace,
+        density,
+        products,
+        wall_s: 0.0,
+    })
 }
 
 /// Each use of randomness has its own stream.

@@ -295,6 +295,23 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     let trace = |name: &str| found["trace"][name].as_f64().unwrap();
     let dense: f64 = truth.iter().sum();
     assert!((trace("value") - dense).abs() <= 5.0 * trace("standard_error") + 1e-12, "{found} {dense}");
+    // Jointly over two layers, one of which the run has analysed alone: as the first spectrum has it.
+    let joint = folder.path().join("joint");
+    let said = run(&joint, &["--params", "fc2,fc3", "--top", "10", "--probes", "0"]);
+    assert!(said.contains("fc2    has") && said.contains("alone, over 10 of its own"), "{said}");
+    let joint: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(joint.join("spectrum.json")).unwrap()).unwrap();
+    let layers = joint["layers"].as_array().unwrap();
+    assert_eq!((&layers[0]["name"], &layers[1]["name"], layers.len()), (&"fc2".into(), &"fc3".into(), 2));
+    for i in 0..10 {
+        let [one, other] = [0, 1].map(|layer| layers[layer]["shares"][i].as_f64().unwrap());
+        assert!(one > 0.0 && other > 0.0 && (one + other - 1.0).abs() < 1e-12, "{joint}");
+    }
+    for y in ["c", "m2"] {
+        let alone = layers[0]["gamma_alone"][y]["slope"].as_f64().unwrap();
+        assert!((alone - found["gamma"][y]["slope"].as_f64().unwrap()).abs() < 1e-5, "{joint} {found}");
+    }
+    assert!(layers[1]["gamma_alone"].is_null() && found["layers"].as_array().unwrap().is_empty());
     for operator in ["ggn", "fisher", "noise", "second-moment"] {
         let to = folder.path().join(operator);
         succeeds(

@@ -216,7 +216,7 @@ impl Selection {
     }
 
     /// Where each selected tensor stands in a vector over the selection.
-    pub(crate) fn offsets(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+    pub fn offsets(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut first = 0;
         self.ranges.iter().map(move |range| {
             let own = first..first + range.len();

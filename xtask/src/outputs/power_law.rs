@@ -34,7 +34,8 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
                    C_ii is the measured noise covariance, (M₂)_ii the second moment of the per-sample Hessians. Lines are \
                    least-squares fits over the top 𝒩 directions, dashed and dotted guides have slope 1 and 2. Where C \
                    follows M₂ the two clouds lie on each other; a slope above 1 is superlinear. For a deep network, C_ii of \
-                   each hidden-to-hidden layer in the eigenbasis of its own H."
+                   each hidden-to-hidden layer in the eigenbasis of its own H; `cargo xtask spectrum <run> --params fc2,fc3,fc4` gives \
+                   the exponent of all of them jointly, in the eigenbasis of their common H."
         .to_owned();
     Ok(Drawn { figures: vec![CaptionedFigure { name: "power-law".to_owned(), caption, figure }], tables: Vec::new() })
 }

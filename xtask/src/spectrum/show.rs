@@ -1,5 +1,6 @@
 //! How a spectrum is shown: a table on the terminal, `spectrum.json`, `pairs.csv`, a figure.
 
+use super::by_layer::LayerShare;
 use super::{Exponent, Found, Gamma, SUMMARY, SpectrumArgs, ritz_errors};
 use crate::outputs::{centred_points, title};
 use crate::plan::RunSpec;
@@ -75,6 +76,16 @@ pub(super) fn print(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Resul
     let Gamma { c, m2 } = &found.gamma;
     writeln!(out, "γ of C on H   {}", exponent(c))?;
     writeln!(out, "γ of M₂ on H  {}", exponent(m2))?;
+    for layer in &found.layers {
+        let share = 100.0 * layer.shares.iter().sum::<f64>() / layer.shares.len() as f64;
+        write!(out, "  {:<6} has {share:>4.1} % of these directions", layer.name)?;
+        if let Some(alone) = &layer.alone {
+            let of = |fit: &PowerLawFit| format!("{:.3} ± {:.3}", fit.slope, fit.se);
+            let (c, m2, n) = (of(&alone.c), of(&alone.m2), alone.c.n_used);
+            write!(out, "; alone, over {n} of its own: γ of C {c}, of M₂ {m2} (HC3)")?;
+        }
+        writeln!(out)?;
+    }
     let share = top.values().iter().sum::<f64>() / trace.value;
     writeln!(out, "trace {:.6e} ± {:.1e}, {:.1} % of it above", trace.value, trace.standard_error, 100.0 * share)?;
     writeln!(out, "{} products in {:.1} s", found.products, found.wall_s)?;
@@ -181,6 +192,16 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
             "quadratures": density.quadratures.iter().map(quadrature).collect::<Vec<_>>(),
         })
     });
+    let layer = |layer: &LayerShare| {
+        let fit = |fit: &PowerLawFit| {
+            json!({
+                "slope": fit.slope, "se": fit.se, "robust": "HC3", "r2": fit.r2,
+                "n_used": fit.n_used, "n_dropped": fit.dropped.total(),
+            })
+        };
+        let alone = layer.alone.as_ref().map(|alone| json!({ "c": fit(&alone.c), "m2": fit(&alone.m2) }));
+        json!({ "name": layer.name, "shares": layer.shares, "gamma_alone": alone })
+    };
     json!({
         "schema": 2,
         "run": spec.id(),
@@ -199,6 +220,8 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
             "gamma": "error^2 = sampling_se^2 + ritz_bound^2: the delta method on the covariance of all diagonals over draws \
                       of the images, and the sum of what every _ritz can do to the slope; se is the robust one of the fit",
             "vectors": "unit Ritz vectors v_i of the operator; X_ii = v_i^T X v_i",
+            "layers": "where there are several: the squared norm of each direction's part in each, and the layer's own exponents \
+                       over as many directions of its own H, where the run has analysed it",
             "trace": "the sum of the Ritz values and an XTrace estimate outside of their vectors",
             "density": "one Gauss quadrature a probe, of total weight 1",
         },
@@ -209,6 +232,7 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
         "probed_for_missed_copies": found.top.probed,
         "orthogonality": found.top.orthogonality,
         "pairs": (0..found.top.pairs.len()).map(pair).collect::<Vec<_>>(),
+        "layers": found.layers.iter().map(layer).collect::<Vec<_>>(),
         "gamma": { "c": fit(&found.gamma.c), "m2": fit(&found.gamma.m2) },
         "trace": { "value": found.trace.value, "standard_error": found.trace.standard_error },
         "density": density,
