@@ -303,8 +303,9 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
         serde_json::from_str(&fs::read_to_string(joint.join("spectrum.json")).unwrap()).unwrap();
     let layers = joint["layers"].as_array().unwrap();
     assert_eq!((&layers[0]["name"], &layers[1]["name"], layers.len()), (&"fc2".into(), &"fc3".into(), 2));
-    for i in 0..10 {
-        let [one, other] = [0, 1].map(|layer| layers[layer]["shares"][i].as_f64().unwrap());
+    let shares = |layer: usize| layers[layer]["shares"].as_array().unwrap().iter().map(|share| share.as_f64().unwrap());
+    assert_eq!(shares(0).len(), 10);
+    for (one, other) in shares(0).zip(shares(1)) {
         assert!(one > 0.0 && other > 0.0 && (one + other - 1.0).abs() < 1e-12, "{joint}");
     }
     for y in ["c", "m2"] {

@@ -2,7 +2,7 @@
 //! matrix.
 
 use super::curvature_operator::finite;
-use super::sum_over_samples::{Layout, has_convolution, mean_over_samples};
+use super::sum_over_samples::{Layout, Part, has_convolution, mean_over_samples};
 use super::{MeanLoss, OperatorError};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
@@ -96,7 +96,7 @@ impl DiagonalsAlong {
     }
 }
 
-impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
+impl<'a, S: Samples<f64>> MeanLoss<'a, f64, S> {
     /// The diagonals of `H`, `Σ` and `M₂` along the columns of `vectors` (`P × K`, unit vectors), exactly, over all samples.
     ///
     /// With converged Ritz vectors of `H` these are the pairs that the exponent of `C_ii ∝ H_ii^γ` is fitted to, for a layer of
@@ -138,11 +138,13 @@ impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
         };
         let [mut of_h, mut of_sigma, mut of_m2] = [(); 3].map(|()| Around::of_none(K));
         let contributions = Mutex::new(Contributions { along: Mat::zeros(N, K), terms: Mat::zeros(N, 3 * K) });
+        let mut kept = Vec::new();
         for_panels(vectors, |first, panel| {
-            let products = self.hessian_contributions(panel, first, &contributions)?;
+            let products = self.hessian_contributions(panel, first, &contributions, &mut kept)?;
             of_h.add(vectors, panel, products);
             heard(panel.ncols())
         })?;
+        drop(kept);
         let Contributions { along, mut terms } = contributions.into_inner().unwrap_or_else(PoisonError::into_inner);
         for (k, along) in along.col_iter().enumerate() {
             let mean = along.iter().sum::<f64>() / N as f64;
@@ -183,6 +185,7 @@ impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
         panel: MatRef<'_, f64>,
         first: usize,
         to: &Mutex<Contributions>,
+        kept: &mut Vec<Part<'a, f64>>,
     ) -> Result<Mat<f64>, OperatorError> {
         let mut products = Mat::zeros(panel.nrows(), panel.ncols());
         mean_over_samples(
@@ -190,7 +193,7 @@ impl<S: Samples<f64>> MeanLoss<'_, f64, S> {
             Layout::of(self, has_convolution(self)),
             panel,
             products.as_mut(),
-            &mut Vec::new(),
+            kept,
             || (),
             |(), passes, sample, group, sums| {
                 let forms = passes.hessian_with_forms(&group.directions, sums);
