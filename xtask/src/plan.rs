@@ -26,7 +26,8 @@ pub(crate) enum Profile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Keep {
-    /// Nothing: the runs' folders are removed once the results are written; no verify, export or merge then
+    /// Nothing: the runs' folders are removed once the results are written, by the last process if several share the work; no
+    /// verify, export or merge then
     None,
     /// Networks, curves and diagonals: enough to draw, verify and export
     Summary,

@@ -20,14 +20,14 @@ use crate::record::{AboutRecord, LayerRecord, RunRecord, TrainingRecord};
 use crate::run_dir::{LOCKS, LayerJob, RunDir, layers_of};
 use crate::shard::Shard;
 use crate::summary::DataSummary;
-use crate::{interrupt, runs, work};
+use crate::{interrupt, work};
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use superlinear_datasets::{Dataset, DatasetName, cache, embedded};
-use superlinear_store::lock::Lock;
+use superlinear_store::lock::{self, Lock};
 
 /// Folder of the runs' folders inside a profile's results.
 pub(crate) const RUNS: &str = "runs";
@@ -37,6 +37,9 @@ pub(crate) const SUMMARY: &str = "summary.json";
 pub(crate) const REPORT: &str = "report.html";
 /// Folder of the shares inside a profile's results.
 pub(crate) const SHARDS: &str = "shards";
+
+/// Lock that every process shares while it works on runs, and that who removes them has alone.
+const AT_WORK: &str = "at-work";
 
 /// Runs the command.
 ///
@@ -114,6 +117,15 @@ struct Reproduction<'a> {
 
 impl Reproduction<'_> {
     fn run(&self) -> Result<()> {
+        let at_work = self.target.join(RUNS).join(LOCKS).join(AT_WORK);
+        let here = work::wait_to_share(&at_work, "removes runs that are not kept", self.voice)?;
+        self.results()?;
+        drop(here);
+        self.remove_what_is_not_kept(&at_work)
+    }
+
+    /// Makes the results, unless they are there.
+    fn results(&self) -> Result<()> {
         let Self { voice, ref target, shard, .. } = *self;
         if self.is_done()? {
             let what = if shard.is_some() { PART } else { REPORT };
@@ -130,7 +142,7 @@ impl Reproduction<'_> {
         let _lock = lock_results(target, voice)?;
         if self.is_done()? {
             voice.line(&format!("{:>10}  another process has written the results", "done"));
-            return self.remove_what_is_not_kept(&dirs);
+            return Ok(());
         }
         let published = Published {
             request: self.request,
@@ -159,17 +171,20 @@ impl Reproduction<'_> {
             let (n, of) = (failures.len(), self.specs.len());
             bail!("{n} of {of} runs failed, and the results say so; the first: {}", first.error);
         }
-        self.remove_what_is_not_kept(&dirs)
+        Ok(())
     }
 
-    /// With `--keep none`, the runs' folders; those that another process works on are left to it.
-    fn remove_what_is_not_kept(&self, dirs: &[RunDir]) -> Result<()> {
-        if self.args.keep == Keep::None {
-            for path in dirs.iter().map(RunDir::path) {
-                if !runs::in_use(&path)? && path.is_dir() {
-                    std::fs::remove_dir_all(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
-                }
-            }
+    /// With `--keep none`, the runs' folders: by the last process that leaves, since the others may still look for them.
+    fn remove_what_is_not_kept(&self, at_work: &Path) -> Result<()> {
+        if self.args.keep != Keep::None {
+            return Ok(());
+        }
+        let Some(_alone) = lock::try_lock(at_work)? else {
+            self.voice.line(&format!("{:>10}  the runs, to another process that works on them", "left"));
+            return Ok(());
+        };
+        for path in self.specs.iter().map(|spec| self.dir_of(spec).path()).filter(|path| path.is_dir()) {
+            std::fs::remove_dir_all(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
         }
         Ok(())
     }

@@ -103,7 +103,7 @@ fn name_of(path: &Path) -> String {
 ///
 /// # Errors
 /// When the locks cannot be listed.
-pub(crate) fn in_use(run: &Path) -> Result<bool> {
+fn in_use(run: &Path) -> Result<bool> {
     let Some(runs) = run.parent() else { return Ok(false) };
     let prefix = format!("{}-", name_of(run));
     Ok(entries(&runs.join(LOCKS))?.iter().any(|path| name_of(path).starts_with(&prefix) && lock::is_held(path)))

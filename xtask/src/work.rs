@@ -6,6 +6,7 @@ use crate::schedule;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
+use superlinear_store::WriteError;
 use superlinear_store::lock::{self, Lock};
 
 /// How long to wait before looking again at what another process holds.
@@ -53,9 +54,21 @@ pub(crate) fn share<T: Sync, R: Send>(
 /// # Errors
 /// When there can be no lock, or the user interrupts.
 pub(crate) fn wait_for(path: &Path, what: &str, voice: Voice) -> Result<Lock> {
+    wait_until(|| lock::try_lock(path), what, voice)
+}
+
+/// Waits until nobody has the lock at `path` alone, and shares it; `what` says for what.
+///
+/// # Errors
+/// When there can be no lock, or the user interrupts.
+pub(crate) fn wait_to_share(path: &Path, what: &str, voice: Voice) -> Result<Lock> {
+    wait_until(|| lock::try_share(path), what, voice)
+}
+
+fn wait_until(take: impl Fn() -> Result<Option<Lock>, WriteError>, what: &str, voice: Voice) -> Result<Lock> {
     let mut waiting = false;
     loop {
-        if let Some(lock) = lock::try_lock(path)? {
+        if let Some(lock) = take()? {
             return Ok(lock);
         }
         if !waiting {

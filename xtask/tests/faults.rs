@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use superlinear_store::lock;
 
 /// Every epoch is saved, so that a killed training goes on from the middle.
 const REQUEST: [&str; 9] = [
@@ -171,13 +172,16 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
 #[test]
 fn processes_on_one_folder_share_the_work() {
     let folder = tempfile::tempdir().unwrap();
-    let children: Vec<Child> = (0..3).map(|_| command(folder.path(), &["--threads", "1"]).spawn().unwrap()).collect();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+    for (keep, n_trainings) in [("summary", 2), ("none", 0)] {
+        let out = folder.path().join(keep);
+        let start = |_| command(&out, &["--threads", "1", "--keep", keep]).spawn().unwrap();
+        for child in (0..3).map(start).collect::<Vec<Child>>() {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        agrees_with_the_whole(&out);
+        assert_eq!(records(&out, "training.rec").len(), n_trainings);
     }
-    agrees_with_the_whole(folder.path());
-    assert_eq!(records(folder.path(), "training.rec").len(), 2);
 }
 
 #[test]
@@ -338,6 +342,14 @@ fn as_much_is_kept_as_was_asked_for() {
     agrees_with_the_whole(folder.path());
     assert!(records(folder.path(), "").is_empty());
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("nothing to do"));
+    // Another process that works here may still look for the runs: who leaves last removes them.
+    let other = lock::try_share(&folder.path().join("tiny/runs/.locks/at-work")).unwrap().unwrap();
+    fs::remove_file(folder.path().join("tiny/part.json")).unwrap();
+    assert!(succeeds(folder.path(), &["--keep", "none"]).contains("to another process"));
+    assert_eq!(records(folder.path(), "training.rec").len(), 2);
+    drop(other);
+    assert!(succeeds(folder.path(), &["--keep", "none"]).contains("nothing to do"));
+    assert!(records(folder.path(), "").is_empty());
     let results = folder.path().join("tiny");
     let error = said(&xtask(&["verify", results.to_str().unwrap()]));
     assert!(error.contains("--keep none"), "{error}");
