@@ -31,7 +31,8 @@ pub(crate) enum Keep {
     None,
     /// Networks, curves and diagonals: enough to draw, verify and export
     Summary,
-    /// Also the matrices H, M₂ and Σ of every analysed layer
+    /// Also the matrices H, M₂ and Σ of every analysed layer, for `verify --recompute` to compare entry by entry; `export` forms
+    /// them again
     Moments,
 }
 

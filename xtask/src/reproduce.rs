@@ -201,6 +201,10 @@ impl Reproduction<'_> {
         if self.args.keep == Keep::None || part.keep == Keep::None {
             return Ok(self.args.keep == Keep::None);
         }
+        // A layer that is analysed again for its matrices has other times, which the results show.
+        if part.keep < self.args.keep {
+            return Ok(false);
+        }
         // Damaged records are set aside and made again by the stages, which hold the locks.
         Ok(part.run_dirs(dir)?.iter().all(|(spec, run)| {
             let moments_are_there = |training: &TrainingRecord| {

@@ -2,7 +2,7 @@
 //!
 //! What stands in a folder of results beside the records is a function of them, so it is rendered again and compared byte
 //! by byte. With `--recompute` the records are checked too: every analysed layer is analysed again, from the stored weights
-//! and the images, and has to agree to the last bit, times aside.
+//! and the images, and has to agree to the last bit, times aside; so have its matrices, where they were kept.
 
 use crate::cli::VerifyArgs;
 use crate::experiment::{analyse, layer_matrices};
@@ -115,14 +115,18 @@ fn recompute(
             let checkpoint = dir.checkpoint(job.epoch).read()?;
             let data = &reproduce::loaded_of(&data, spec).data;
             let matrices = layer_matrices(spec, &run.training.indices, &checkpoint, job.dense, data)?;
-            let again = analyse(spec, job, matrices)?;
+            let moments = dir.moments(spec, job);
+            let moments_differ = moments.path().is_file() && moments.read()? != matrices.record();
+            let layer_differs = timeless(layer) != timeless(&analyse(spec, job, matrices)?);
             stage.advance(1);
-            let differs = timeless(layer) != timeless(&again);
-            Ok(differs.then(|| format!("{}: layer {} after epoch {} differs", spec.id(), job.dense + 1, job.epoch)))
+            let of = format!("layer {} after epoch {}", job.dense + 1, job.epoch);
+            let layer = layer_differs.then(|| format!("{}: {of} differs", spec.id()));
+            let moments = moments_differ.then(|| format!("{}: the matrices of {of} differ", spec.id()));
+            Ok([layer, moments])
         },
     )?;
     stage.done(&format!("{} layers", jobs.len()));
-    Ok(differences.into_iter().flatten().collect())
+    Ok(differences.into_iter().flatten().flatten().collect())
 }
 
 /// A record without what depends on the clock.

@@ -336,6 +336,17 @@ fn as_much_is_kept_as_was_asked_for() {
     assert!(fs::metadata(&moments[0]).unwrap().len().abs_diff(3 * 8 * 144 * 145 / 2) < 1_000);
     assert!(succeeds(folder.path(), &["--keep", "moments"]).contains("nothing to do"));
     agrees_with_the_whole(folder.path());
+    // They are what the networks give again, and an intact record with another number in it is found out.
+    let results = folder.path().join("tiny");
+    let verify = || xtask(&["verify", results.to_str().unwrap(), "--recompute"]);
+    assert!(verify().status.success(), "{}", said(&verify()));
+    let mut bytes = fs::read(&moments[0]).unwrap();
+    bytes.truncate(bytes.len() - 32);
+    *bytes.last_mut().unwrap() ^= 1;
+    bytes.extend(Sha256::digest(&bytes));
+    fs::write(&moments[0], &bytes).unwrap();
+    let error = said(&verify());
+    assert!(error.contains("the matrices of layer 2 after epoch 20 differ"), "{error}");
 
     let folder = tempfile::tempdir().unwrap();
     succeeds(folder.path(), &["--keep", "none"]);
