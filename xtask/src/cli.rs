@@ -80,7 +80,8 @@ pub(crate) struct ReproduceArgs {
     /// What stays on the disk of the runs, besides the results
     #[arg(long, value_enum, default_value_t = Keep::Summary)]
     pub(crate) keep: Keep,
-    /// How often a network in training is saved, at the end of an epoch
+    /// How often a network in training is saved, at the end of an epoch: more seldom where that would take a hundredth of the
+    /// time, and after every epoch if 0
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub(crate) save_every: f64,
     /// Print the runs with estimated time, memory and disk, and do nothing

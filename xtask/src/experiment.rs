@@ -3,10 +3,9 @@
 use crate::interrupt::{self, Interrupted};
 use crate::plan::{Keep, RunSpec};
 use crate::progress::Voice;
-use crate::provenance::Provenance;
 use crate::record::{AwdRecord, Checkpoint, Epoch, LayerRecord, MomentsRecord, StateRecord, Term, TrainingRecord};
 use crate::resample;
-use crate::run_dir::{LayerJob, RunDir};
+use crate::run_dir::{LayerJob, RunDir, Saver};
 use crate::spectral;
 use anyhow::{Context, Result, bail};
 use faer::Mat;
@@ -44,6 +43,9 @@ fn generator(spec: &RunSpec, stream: Stream) -> ChaCha8Rng {
 /// The network after these epochs is kept by every training, whoever asks for it or not: so that a later analysis finds it.
 const KEPT_EPOCHS: [usize; 9] = [1, 10, 20, 30, 50, 70, 80, 90, 100];
 
+/// A network in training is saved so seldom that this does not take more than so small a part of the time, however slow the disk.
+const SAVING_PART: u32 = 100;
+
 /// How trainings are stored.
 #[derive(Clone, Copy)]
 pub(crate) struct Saving<'a> {
@@ -51,10 +53,10 @@ pub(crate) struct Saving<'a> {
     pub(crate) dir: &'a RunDir,
     /// How much is kept.
     pub(crate) keep: Keep,
-    /// How often a network in training is saved, at the end of an epoch.
+    /// How often a network in training is saved, at the end of an epoch; after every epoch if zero.
     pub(crate) every: Duration,
-    /// Who computes.
-    pub(crate) by: &'a Provenance,
+    /// Who writes.
+    pub(crate) saver: &'a Saver,
     /// Who says what was set aside.
     pub(crate) voice: Voice,
 }
@@ -111,7 +113,7 @@ pub(crate) fn train_run(
     epochs_done(images * state.as_ref().map_or(0, |state| state.history.len() as u64));
     let record = train_from(state, spec, data, saving, &kept, || epochs_done(images))?;
     epochs_done(images * (spec.epochs - record.history.len()) as u64);
-    let record = dir.training().write(record, saving.by)?;
+    let record = dir.training().write(record, saving.saver)?;
     dir.state().remove()?;
     Ok(record)
 }
@@ -125,7 +127,7 @@ fn train_from(
     kept: &[usize],
     epoch_done: impl Fn(),
 ) -> Result<TrainingRecord> {
-    let Saving { dir, by, .. } = saving;
+    let Saving { dir, saver, .. } = saving;
     let start = Instant::now();
     let classes = Classes::first(spec.n_classes)?;
     let policy = DrawPolicy::ExactPerClass;
@@ -153,19 +155,23 @@ fn train_from(
     };
     let mut run = run.with_context(|| spec.id())?;
     let wall_s = || before_s + start.elapsed().as_secs_f64();
-    let mut saved = Instant::now();
+    let (mut saved, mut pause) = (Instant::now(), saving.every);
     while let Some(EpochRecord { epoch, .. }) = run.next_epoch(&mut rng).with_context(|| spec.id())? {
         epoch_done();
         if kept.contains(&epoch) {
-            dir.checkpoint(epoch).write(Checkpoint { epoch, weights: run.net().params().to_vec() }, by)?;
+            dir.checkpoint(epoch).write(Checkpoint { epoch, weights: run.net().params().to_vec() }, saver)?;
         }
         let interrupted = interrupt::requested();
-        if interrupted || saved.elapsed() >= saving.every {
+        if interrupted || saved.elapsed() >= pause {
+            let start = Instant::now();
             let TrainingState { params, order, .. } = run.state();
             let history = curve(run.history());
             let word_pos = rng.get_word_pos();
-            dir.state().write(StateRecord { params, order, history, word_pos, wall_s: wall_s() }, by)?;
+            dir.state().write(StateRecord { params, order, history, word_pos, wall_s: wall_s() }, saver)?;
             saved = Instant::now();
+            if !saving.every.is_zero() {
+                pause = saving.every.max(SAVING_PART * (saved - start));
+            }
         }
         if interrupted {
             return Err(Interrupted.into());
@@ -173,7 +179,7 @@ fn train_from(
     }
     let epoch = run.history().len();
     if !kept.contains(&epoch) {
-        dir.checkpoint(epoch).write(Checkpoint { epoch, weights: run.net().params().to_vec() }, by)?;
+        dir.checkpoint(epoch).write(Checkpoint { epoch, weights: run.net().params().to_vec() }, saver)?;
     }
     let test = draw_test(&data.test, &classes, spec.n_test, &mut generator(spec, Stream::TestDraw));
     let test = ImageSamples::drawn(&data.test, test, normalisation);

@@ -88,6 +88,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
         failures: parts.iter().flat_map(|part| part.failures.clone()).collect(),
         threads: parts.iter().map(|part| part.threads).max().unwrap_or(1),
         wall_s: parts.iter().map(|part| part.wall_s).fold(0.0, f64::max),
+        saving_s: parts.iter().map(|part| part.saving_s).fold(0.0, f64::max),
     };
     published.write(&runs, &target, voice)
 }

@@ -43,6 +43,9 @@ pub(crate) struct Part {
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
     pub(crate) wall_s: f64,
+    /// Seconds of all threads spent in writing records.
+    #[serde(default)]
+    pub(crate) saving_s: f64,
 }
 
 impl Part {

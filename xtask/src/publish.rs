@@ -52,6 +52,8 @@ pub(crate) struct Published<'a> {
     pub(crate) threads: usize,
     /// Seconds of training and analysis.
     pub(crate) wall_s: f64,
+    /// Seconds of all threads spent in writing records.
+    pub(crate) saving_s: f64,
 }
 
 impl Published<'_> {
@@ -85,6 +87,7 @@ impl Published<'_> {
             profile: self.request.profile.to_string(),
             provenance: self.provenance.clone(),
             wall_s: self.wall_s,
+            saving_s: self.saving_s,
             threads: self.threads,
             data: self.data.clone(),
             runs: runs.iter().map(RunSummary::of).collect::<Result<_>>()?,
@@ -127,6 +130,7 @@ impl Published<'_> {
             failures: self.failures.clone(),
             threads: self.threads,
             wall_s: self.wall_s,
+            saving_s: self.saving_s,
         };
         Ok(json::write(&target.join(PART), &part)?)
     }
@@ -199,6 +203,7 @@ mod tests {
             failures: vec![failure],
             threads: 1,
             wall_s: 1.0,
+            saving_s: 0.0,
         };
         let files = published.render(&[], Voice::Quiet).unwrap();
         for name in [SUMMARY, REPORT] {

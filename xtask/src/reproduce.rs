@@ -17,7 +17,7 @@ use crate::progress::Voice;
 use crate::provenance::{self, Provenance};
 use crate::publish::{self, Published};
 use crate::record::{AboutRecord, LayerRecord, RunRecord, TrainingRecord};
-use crate::run_dir::{LOCKS, LayerJob, RunDir, layers_of};
+use crate::run_dir::{LOCKS, LayerJob, RunDir, Saver, layers_of};
 use crate::shard::Shard;
 use crate::summary::DataSummary;
 use crate::{interrupt, work};
@@ -84,6 +84,7 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
         target,
         threads,
         every,
+        saver: Saver::new(provenance.clone()),
         provenance,
         program,
         voice,
@@ -111,6 +112,7 @@ struct Reproduction<'a> {
     threads: usize,
     every: Duration,
     provenance: Provenance,
+    saver: Saver,
     program: String,
     voice: Voice,
 }
@@ -154,6 +156,7 @@ impl Reproduction<'_> {
             failures: failures.clone(),
             threads: self.threads,
             wall_s: start.elapsed().as_secs_f64(),
+            saving_s: self.saver.seconds(),
         };
         match shard {
             None => published.write(&runs, target, voice)?,
@@ -230,10 +233,10 @@ impl Reproduction<'_> {
             let loaded = loaded_of(self.data, spec);
             if dir.about().take(self.voice)?.is_none() {
                 let about = AboutRecord { spec: spec.clone(), data: loaded.sha256.clone() };
-                dir.about().write(about, &self.provenance)?;
+                dir.about().write(about, &self.saver)?;
             }
-            let (every, by, voice) = (self.every, &self.provenance, self.voice);
-            let saving = Saving { dir, keep: self.args.keep, every, by, voice };
+            let (every, saver, voice) = (self.every, &self.saver, self.voice);
+            let saving = Saving { dir, keep: self.args.keep, every, saver, voice };
             failure::outcome(|| spec.id(), train_run(spec, &loaded.data, saving, |images| stage.advance(images)))
                 .map(Some)
         };
@@ -296,9 +299,9 @@ impl Reproduction<'_> {
         let data = &loaded_of(self.data, spec).data;
         let matrices = layer_matrices(spec, &training.indices, &checkpoint, job.dense, data)?;
         if wants_moments {
-            moments.write(matrices.record(), &self.provenance)?;
+            moments.write(matrices.record(), &self.saver)?;
         }
-        stage.write(analyse(spec, job, matrices)?, &self.provenance)
+        stage.write(analyse(spec, job, matrices)?, &self.saver)
     }
 }
 

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use superlinear_store::lock::{self, Lock};
 use superlinear_store::record::{Record, RecordError};
 use superlinear_store::{atomic, record};
@@ -56,6 +58,25 @@ pub(crate) struct Kept<T> {
     pub(crate) by: Provenance,
     /// The stage's result.
     pub(crate) value: T,
+}
+
+/// Who writes records, and how long that has taken.
+#[derive(Debug)]
+pub(crate) struct Saver {
+    by: Provenance,
+    micros: AtomicU64,
+}
+
+impl Saver {
+    /// One that has written nothing.
+    pub(crate) fn new(by: Provenance) -> Self {
+        Self { by, micros: AtomicU64::new(0) }
+    }
+
+    /// Seconds of all threads spent in writing: encoding, checksum, flush to the disk.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.micros.load(Ordering::Relaxed) as f64 / 1e6
+    }
 }
 
 impl<T> Kept<T> {
@@ -199,9 +220,11 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn write(&self, value: T, by: &Provenance) -> Result<T> {
-        let kept = Kept { key: self.key, by: by.clone(), value };
+    pub(crate) fn write(&self, value: T, saver: &Saver) -> Result<T> {
+        let start = Instant::now();
+        let kept = Kept { key: self.key, by: saver.by.clone(), value };
         record::write(&self.path, &kept)?;
+        saver.micros.fetch_add(start.elapsed().as_micros() as u64, Ordering::Relaxed);
         Ok(kept.value)
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Summary {
     pub(crate) provenance: Provenance,
     /// Seconds, from the first draw to the last figure.
     pub(crate) wall_s: f64,
+    /// Seconds of all threads spent in writing records.
+    pub(crate) saving_s: f64,
     /// Threads used.
     pub(crate) threads: usize,
     /// Data sets with the SHA-256 of what was read.

@@ -48,6 +48,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
         failures: part.failures.clone(),
         threads: part.threads,
         wall_s: part.wall_s,
+        saving_s: part.saving_s,
     };
     let files = published.render(&runs, voice)?;
     let mut differences: Vec<String> = files.iter().filter_map(|file| difference(&args.dir, file)).collect();

@@ -63,7 +63,7 @@ fn timeless(out: &Path) -> Value {
     fn strip(value: &mut Value) {
         match value {
             Value::Object(fields) => {
-                for name in ["wall_s", "timings", "threads"] {
+                for name in ["wall_s", "saving_s", "timings", "threads"] {
                     fields.remove(name);
                 }
                 fields.values_mut().for_each(strip);
