@@ -18,6 +18,7 @@ mod identity;
 mod interrupt;
 mod merge;
 mod outputs;
+pub mod outside;
 mod parameters;
 mod part;
 mod plan;

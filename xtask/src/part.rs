@@ -12,7 +12,6 @@ use crate::summary::DataSummary;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use superlinear_store::json;
 
 /// Name of the file; written last, so that a folder that has it is finished.
 pub(crate) const PART: &str = "part.json";
@@ -61,11 +60,29 @@ impl Part {
         if !file.is_file() {
             bail!("{}: no {PART}, expected a folder that `reproduce` has finished", dir.display());
         }
-        let layout: Layout = json::read(&file)?;
+        let bytes = std::fs::read(&file).with_context(|| format!("{}: cannot read", file.display()))?;
+        Self::from_json(&bytes).with_context(|| file.display().to_string())
+    }
+
+    /// What such a file says.
+    ///
+    /// # Errors
+    /// When it is of another layout, or says nothing.
+    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self> {
+        let layout: Layout = serde_json::from_slice(bytes)?;
         if layout.schema != Self::SCHEMA {
-            bail!("{}: layout {}, expected {}", file.display(), layout.schema, Self::SCHEMA);
+            bail!("layout {}, expected {}", layout.schema, Self::SCHEMA);
         }
-        Ok(json::read(&file)?)
+        Ok(serde_json::from_slice(bytes)?)
+    }
+
+    /// The runs of this part.
+    ///
+    /// # Errors
+    /// When the request plans no runs.
+    pub(crate) fn runs(&self) -> Result<Vec<RunSpec>> {
+        let specs = plan::runs(&self.request)?;
+        Ok(self.shard.map_or(specs.clone(), |shard| shard.of(&specs)))
     }
 
     /// The runs of this part with their folders under `dir`.
@@ -73,8 +90,7 @@ impl Part {
     /// # Errors
     /// When the request plans no runs, or needs data that the part does not name.
     pub(crate) fn run_dirs(&self, dir: &Path) -> Result<Vec<(RunSpec, RunDir)>> {
-        let specs = plan::runs(&self.request)?;
-        let specs = self.shard.map_or(specs.clone(), |shard| shard.of(&specs));
+        let specs = self.runs()?;
         let runs = dir.join(RUNS);
         let of = |spec: RunSpec| {
             let data = self.data.iter().find(|data| data.is_of(&spec));

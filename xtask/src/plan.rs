@@ -201,6 +201,9 @@ impl RunSpec {
     }
 }
 
+/// Most seeds of a setting: more are a slip of the hand, and their list alone would fill the memory.
+const MAX_SEEDS: usize = 1_000;
+
 /// Epochs at which the paper looks at a network.
 const PAPER_CHECKPOINTS: [usize; 8] = [1, 10, 30, 50, 70, 80, 90, 100];
 
@@ -247,8 +250,11 @@ impl Request {
 /// The runs that a request needs.
 ///
 /// # Errors
-/// When a featured run is none of the profile's, or no setting's name begins as one asked for.
+/// When a featured run is none of the profile's, no setting's name begins as one asked for, or the seeds are absurdly many.
 pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
+    if let Some(n_seeds) = request.n_seeds.filter(|&n_seeds| n_seeds > MAX_SEEDS) {
+        bail!("{n_seeds} seeds of each setting, expected at most {MAX_SEEDS}");
+    }
     let mut all = all_runs(request.profile, request.n_seeds);
     if let Some(unknown) = request.settings.iter().find(|beginning| !all.iter().any(|run| is_called(run, beginning))) {
         let mut known: Vec<String> = all.iter().map(RunSpec::setting).collect();
@@ -488,6 +494,14 @@ mod tests {
         assert_eq!(names(&["cifar10-cnn", "cifar10-mlp-ce"]).len(), 2 * 9);
         let error = runs(&request(&["mnist-mlp", "mnist-mlp-ce-c1"])).unwrap_err().to_string();
         assert!(error.contains("\"mnist-mlp-ce-c1\"") && error.contains("mnist-mlp-ce-c10"), "{error}");
+    }
+
+    #[test]
+    fn absurdly_many_seeds_are_refused() {
+        let request =
+            |n_seeds| Request { n_seeds: Some(n_seeds), ..Request::new(Profile::Tiny, OutputId::ALL.to_vec()) };
+        assert_eq!(runs(&request(1_000)).unwrap().len(), 2_000);
+        assert!(runs(&request(usize::MAX)).unwrap_err().to_string().contains("expected at most 1000"));
     }
 
     #[test]

@@ -46,14 +46,7 @@ const AT_WORK: &str = "at-work";
 /// # Errors
 /// When the data are missing, the results cannot be written, a number is not finite, or the user interrupts.
 pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
-    let request = Request {
-        profile: args.profile,
-        outputs: if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() },
-        featured: if args.runs.is_empty() { Featured::Usual } else { Featured::Runs(args.runs.clone()) },
-        settings: args.settings.clone(),
-        n_seeds: args.seeds.map(usize::from),
-        checkpoints: args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect()),
-    };
+    let request = request_of(&args);
     let shard = args.shard.map(|shard| shard.resolve(|name| std::env::var(name).ok())).transpose()?;
     if shard.is_some() && args.keep == Keep::None {
         bail!("--keep none leaves nothing to merge: use another with --shard");
@@ -98,6 +91,18 @@ pub(crate) fn run(args: ReproduceArgs) -> Result<()> {
             )))
         }
         other => other,
+    }
+}
+
+/// What the arguments ask for.
+pub(crate) fn request_of(args: &ReproduceArgs) -> Request {
+    Request {
+        profile: args.profile,
+        outputs: if args.only.is_empty() { OutputId::ALL.to_vec() } else { args.only.clone() },
+        featured: if args.runs.is_empty() { Featured::Usual } else { Featured::Runs(args.runs.clone()) },
+        settings: args.settings.clone(),
+        n_seeds: args.seeds.map(usize::from),
+        checkpoints: args.checkpoints.as_ref().map(|epochs| epochs.iter().copied().map(usize::from).collect()),
     }
 }
 

@@ -17,11 +17,30 @@ pub(crate) enum ShardArg {
 
 /// Share `index` of `count`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub(crate) struct Shard {
     /// From 1 to `count`.
     pub(crate) index: usize,
     /// Shares in all.
     pub(crate) count: usize,
+}
+
+#[derive(Deserialize)]
+struct Unchecked {
+    index: usize,
+    count: usize,
+}
+
+impl TryFrom<Unchecked> for Shard {
+    type Error = String;
+
+    fn try_from(Unchecked { index, count }: Unchecked) -> Result<Self, String> {
+        if (1..=count).contains(&index) {
+            Ok(Self { index, count })
+        } else {
+            Err(format!("share {index} of {count}, expected one from 1 to the number of shares"))
+        }
+    }
 }
 
 /// Variables that launchers set: rank from 0, number of ranks.
@@ -42,7 +61,7 @@ impl FromStr for ShardArg {
         let wrong = || format!("found {text:?}, expected `auto` or `i/n` with i from 1 to n, for example 2/8");
         let (index, count) = text.split_once('/').ok_or_else(wrong)?;
         match (index.parse(), count.parse()) {
-            (Ok(index), Ok(count)) if (1..=count).contains(&index) => Ok(Self::Given(Shard { index, count })),
+            (Ok(index), Ok(count)) => Shard::try_from(Unchecked { index, count }).map(Self::Given).map_err(|_| wrong()),
             _ => Err(wrong()),
         }
     }
@@ -97,7 +116,8 @@ impl Shard {
         let costs: Vec<f64> = specs.iter().map(estimate::operations).collect();
         let mut order: Vec<usize> = (0..specs.len()).collect();
         order.sort_by(|&i, &j| costs[j].total_cmp(&costs[i]));
-        let mut loads = vec![0.0; self.count];
+        // Shares beyond the number of runs are empty, however many there are said to be.
+        let mut loads = vec![0.0; self.count.min(specs.len())];
         let mut mine = vec![false; specs.len()];
         for run in order {
             let least = loads.iter().enumerate().fold(0, |best, (k, load)| if *load < loads[best] { k } else { best });
@@ -126,6 +146,12 @@ mod tests {
         for wrong in ["0/3", "4/3", "1", "1/0", "a/b", "-1/3", ""] {
             let error = wrong.parse::<ShardArg>().unwrap_err();
             assert!(error.contains(wrong) && error.contains("i from 1 to n"), "{error}");
+        }
+        // So is one in a file.
+        let shard = Shard { index: 2, count: 8 };
+        assert_eq!(serde_json::from_str::<Shard>(&serde_json::to_string(&shard).unwrap()).unwrap(), shard);
+        for wrong in [r#"{"index":1,"count":0}"#, r#"{"index":0,"count":0}"#, r#"{"index":9,"count":8}"#] {
+            assert!(serde_json::from_str::<Shard>(wrong).is_err(), "{wrong}");
         }
     }
 
@@ -169,5 +195,9 @@ mod tests {
             let (low, high) = loads.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), &x| (l.min(x), h.max(x)));
             assert!(high - low <= largest, "{loads:?}");
         }
+        // More shares than a machine has room to list.
+        let count = usize::MAX;
+        assert_eq!(Shard { index: 1, count }.of(&specs).len(), 1);
+        assert!(Shard { index: count, count }.of(&specs).is_empty());
     }
 }

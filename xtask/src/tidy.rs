@@ -55,7 +55,8 @@ fn crates_are_on_the_map(root: &Path, findings: &mut Vec<String>) -> Result<()> 
 }
 
 fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders: Vec<PathBuf> = ["crates", "xtask", "tests", "benches"].map(|name| root.join(name)).to_vec();
+    let mut folders: Vec<PathBuf> =
+        ["crates", "xtask", "tests", "benches", "fuzz"].map(|name| root.join(name)).to_vec();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).with_context(|| format!("{}: cannot list", folder.display()))? {

@@ -6,7 +6,7 @@
 //! | module | file | read back by |
 //! |---|---|---|
 //! | [`record`] | our own types, versioned and checksummed | this crate |
-//! | [`npz`] | named arrays | NumPy |
+//! | [`npz`], [`npy`] | named arrays, one array | NumPy |
 //! | [`safetensors`] | named tensors | PyTorch, JAX |
 //! | [`json`], [`csv`] | summaries and tables | anything |
 //!
@@ -45,7 +45,7 @@ pub mod csv;
 pub mod json;
 pub mod lock;
 pub mod matrix;
-mod npy;
+pub mod npy;
 pub mod npz;
 pub mod record;
 pub mod safetensors;

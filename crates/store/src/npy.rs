@@ -1,4 +1,6 @@
 //! One array in NumPy's `.npy` format, versions 1 to 3: a magic string, a Python dictionary in text, raw values.
+//!
+//! [`npz`](crate::npz) has several by name in a file, with a checksum each; this is one alone, without.
 
 use crate::array::{Array, ArrayView, ElementType, n_elements};
 use std::io::{self, Read, Write};
@@ -11,6 +13,8 @@ const ALIGNMENT: usize = 64;
 const GROWTH_DIGITS: usize = 21;
 /// Longest header believed; NumPy's own limit is 10,000.
 const MAX_HEADER: u64 = 1 << 16;
+/// Most axes; NumPy's own limit.
+const MAX_RANK: usize = 64;
 
 /// What is wrong with the bytes of an array.
 #[derive(Debug, Error)]
@@ -31,7 +35,7 @@ pub enum NpyError {
         found: u8,
     },
     /// The dictionary is not what NumPy writes.
-    #[error("header {found:?}, expected a dictionary of descr, fortran_order and shape")]
+    #[error("header {found:?}, expected a dictionary of descr, fortran_order and shape, of at most {MAX_RANK} axes")]
     Header {
         /// Its text.
         found: String,
@@ -64,7 +68,16 @@ pub enum NpyError {
 }
 
 /// Writes the bytes that `numpy.save` writes.
-pub(crate) fn write(out: &mut impl Write, array: &ArrayView<'_>) -> io::Result<()> {
+///
+/// # Errors
+///
+/// When `out` fails.
+///
+/// # Panics
+///
+/// If the array has more than 64 axes, which NumPy does not read.
+#[track_caller]
+pub fn write(out: &mut impl Write, array: &ArrayView<'_>) -> io::Result<()> {
     out.write_all(&header(array))?;
     array.values().write_le(out)
 }
@@ -76,7 +89,12 @@ pub(crate) fn encoded_len(array: &ArrayView<'_>) -> u64 {
 }
 
 /// Reads one array, which must end where the input does.
-pub(crate) fn read(input: &mut impl Read) -> Result<Array, NpyError> {
+///
+/// # Errors
+///
+/// [`NpyError`] for bytes that are no array of a type that is read, in row-major order. Never panics, and sets no memory aside
+/// that the input does not fill.
+pub fn read(input: &mut impl Read) -> Result<Array, NpyError> {
     let mut start = [0; 8];
     let n = read_up_to(input, &mut start)?;
     if n < start.len() || &start[..6] != MAGIC {
@@ -94,7 +112,9 @@ pub(crate) fn read(input: &mut impl Read) -> Result<Array, NpyError> {
     input.read_exact(&mut text).map_err(NpyError::Io)?;
     let text = String::from_utf8_lossy(&text);
     let Header { descr, fortran_order, shape } =
-        Header::parse(&text).ok_or_else(|| NpyError::Header { found: text.trim_end().to_owned() })?;
+        Header::parse(&text)
+            .filter(|header| header.shape.len() <= MAX_RANK)
+            .ok_or_else(|| NpyError::Header { found: text.trim_end().to_owned() })?;
 
     let element_type = element_type(&descr).ok_or(NpyError::ValueType { found: descr })?;
     if fortran_order && shape.len() > 1 {
@@ -114,7 +134,9 @@ pub(crate) fn read(input: &mut impl Read) -> Result<Array, NpyError> {
     Ok(Array { shape, values })
 }
 
+#[track_caller]
 fn header(array: &ArrayView<'_>) -> Vec<u8> {
+    assert!(array.shape().len() <= MAX_RANK, "an array of {} axes, expected at most {MAX_RANK}", array.shape().len());
     let shape = match array.shape() {
         [n] => format!("({n},)"),
         extents => format!("({})", extents.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")),
@@ -128,8 +150,7 @@ fn header(array: &ArrayView<'_>) -> Vec<u8> {
     let unaligned = before + text.len() + 1;
     text.push_str(&" ".repeat(ALIGNMENT - unaligned % ALIGNMENT));
     text.push('\n');
-    // Only a rank in the thousands could make it longer.
-    let length = u16::try_from(text.len()).expect("a header below 65,536 bytes");
+    let length = u16::try_from(text.len()).expect("so few axes take less than 65,536 bytes");
 
     let mut bytes = MAGIC.to_vec();
     bytes.extend([1, 0]);
@@ -336,6 +357,8 @@ mod tests {
             assert!(matches!(error, NpyError::Length { found: f, expected: 8, .. } if f == found), "{error}");
         }
         let huge = "(4294967296, 4294967296, 4294967296)";
+        let ones = |rank| format!("({})", "1,".repeat(rank));
+        let (most, too_many) = (ones(64), ones(65));
         for (descr, order, shape) in [
             ("[('a', '<f8')]", "False", "(1,)"),
             ("'<f8'", "0", "(1,)"),
@@ -343,11 +366,14 @@ mod tests {
             ("'<f8'", "False", "(-1,)"),
             ("'<f8'", "False", "(1,,2)"),
             ("'<f8'", "False", huge),
+            ("'<f8'", "False", &too_many),
             ("'<f8'", "False", "(1,), 'shape': (1,)"),
             ("'<f8'", "False", "(1,), 'more': 1"),
         ] {
             assert!(matches!(of(descr, order, shape, &[0; 8]), NpyError::Header { .. }), "{descr} {order} {shape}");
         }
+        let most_axes = read(&mut &with_header(&dict("'|u1'", "False", &most), &[7])[..]).unwrap();
+        assert_eq!(read(&mut &encode(&most_axes)[..]).unwrap(), most_axes);
         // A shape that the bytes cannot fill costs no memory.
         assert!(matches!(of("'<f8'", "False", "(100000000000000,)", &[0; 8]), NpyError::Length { found: 8, .. }));
     }

@@ -5,7 +5,7 @@ use crate::atomic::{self, WriteError};
 use crate::npy;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zip::write::SimpleFileOptions;
@@ -53,7 +53,7 @@ pub enum NpzError {
         /// What the archive reader said.
         cause: String,
     },
-    /// The archive holds something that is no array, or two of the same name.
+    /// The archive holds something that is no array, one without a name, or two of the same.
     #[error("{}: entry {entry:?}, expected distinct names ending in .npy", path.display())]
     Entry {
         /// The file.
@@ -79,12 +79,21 @@ pub enum NpzError {
 ///
 /// [`NpzError::Write`], or [`NpzError::Name`] for an empty or repeated name.
 pub fn write(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compression) -> Result<(), NpzError> {
-    for (i, (name, _)) in arrays.iter().enumerate() {
-        if name.is_empty() || arrays[..i].iter().any(|(earlier, _)| earlier == name) {
-            return Err(NpzError::Name { path: path.to_owned(), name: (*name).to_owned() });
-        }
-    }
+    check_names(path, arrays)?;
     Ok(atomic::write_with(path, |file| write_archive(file, arrays, compression))?)
+}
+
+/// What [`write()`] writes; `path` is for the error.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn bytes(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compression) -> Result<Vec<u8>, NpzError> {
+    check_names(path, arrays)?;
+    let mut archive = Cursor::new(Vec::new());
+    let failed = |cause| WriteError { path: path.to_owned(), action: "write", cause };
+    write_archive(&mut archive, arrays, compression).map_err(failed)?;
+    Ok(archive.into_inner())
 }
 
 /// Reads every array of the archive at `path`, by name.
@@ -95,10 +104,37 @@ pub fn write(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compres
 /// order, are refused, not converted.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
     let unreadable = |cause| NpzError::Read { path: path.to_owned(), cause };
-    let file = File::open(path).map_err(unreadable)?;
-    let mut beside = File::open(path).map_err(unreadable)?;
+    let (file, beside) = (File::open(path).map_err(unreadable)?, File::open(path).map_err(unreadable)?);
+    read_archive(path, BufReader::new(file), beside)
+}
+
+/// Every array of the archive that `bytes` are, as [`read`]; `path` is for the error.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Array>, NpzError> {
+    read_archive(path, Cursor::new(bytes), Cursor::new(bytes))
+}
+
+fn check_names(path: &Path, arrays: &[(&str, ArrayView<'_>)]) -> Result<(), NpzError> {
+    for (i, (name, _)) in arrays.iter().enumerate() {
+        if name.is_empty() || arrays[..i].iter().any(|(earlier, _)| earlier == name) {
+            return Err(NpzError::Name { path: path.to_owned(), name: (*name).to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Reads an archive; `beside` has the same bytes, to look at what the archive reader does not check.
+fn read_archive(
+    path: &Path,
+    file: impl Read + Seek,
+    mut beside: impl Read + Seek,
+) -> Result<BTreeMap<String, Array>, NpzError> {
+    let unreadable = |cause| NpzError::Read { path: path.to_owned(), cause };
     let damaged = |cause: zip::result::ZipError| NpzError::Archive { path: path.to_owned(), cause: cause.to_string() };
-    let mut archive = ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
+    let mut archive = ZipArchive::new(file).map_err(damaged)?;
     if !directory_is_whole(&mut beside, archive.central_directory_start(), archive.len()).map_err(unreadable)? {
         let cause = "the directory has another number of entries than the archive says".to_owned();
         return Err(NpzError::Archive { path: path.to_owned(), cause });
@@ -112,7 +148,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
         if !local_name_is(&mut beside, entry.header_start(), &full_name).map_err(unreadable)? {
             return Err(unexpected());
         }
-        let name = full_name.strip_suffix(".npy").ok_or_else(unexpected)?.to_owned();
+        let name = full_name.strip_suffix(".npy").filter(|name| !name.is_empty()).ok_or_else(unexpected)?.to_owned();
         let array = npy::read(&mut entry).map_err(|defect| NpzError::Array {
             path: path.to_owned(),
             name: name.clone(),
@@ -126,7 +162,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
 }
 
 /// Whether as many entries as are counted fill the directory at `start`: the count itself has no checksum.
-fn directory_is_whole(file: &mut File, start: u64, n_entries: usize) -> io::Result<bool> {
+fn directory_is_whole(file: &mut (impl Read + Seek), start: u64, n_entries: usize) -> io::Result<bool> {
     const FIXED: u64 = 46;
     if n_entries == 0 && start > 0 {
         return Ok(false);
@@ -148,7 +184,7 @@ fn directory_is_whole(file: &mut File, start: u64, n_entries: usize) -> io::Resu
 }
 
 /// Whether the header in front of an entry's content, at `start`, has this name too.
-fn local_name_is(file: &mut File, start: u64, name: &str) -> io::Result<bool> {
+fn local_name_is(file: &mut (impl Read + Seek), start: u64, name: &str) -> io::Result<bool> {
     const FIXED: usize = 30;
     let mut header = Vec::with_capacity(FIXED + name.len());
     file.seek(SeekFrom::Start(start))?;
@@ -283,9 +319,12 @@ mod tests {
         flipped[at] ^= 1;
         assert!(matches!(error_of(&flipped), NpzError::Array { name, .. } if name == "H"));
 
-        let mut foreign = ZipWriter::new(io::Cursor::new(Vec::new()));
-        foreign.start_file("readme.txt", SimpleFileOptions::default()).unwrap();
-        let foreign = foreign.finish().unwrap().into_inner();
-        assert!(matches!(error_of(&foreign), NpzError::Entry { entry, .. } if entry == "readme.txt"));
+        for name in ["readme.txt", ".npy"] {
+            let mut foreign = ZipWriter::new(io::Cursor::new(Vec::new()));
+            foreign.start_file(name, SimpleFileOptions::default()).unwrap();
+            npy::write(&mut foreign, &ArrayView::new(&[1], &[1.0][..]).unwrap()).unwrap();
+            let foreign = foreign.finish().unwrap().into_inner();
+            assert!(matches!(error_of(&foreign), NpzError::Entry { entry, .. } if entry == name));
+        }
     }
 }

@@ -127,19 +127,25 @@ pub fn write(
     tensors: &[(&str, ArrayView<'_>)],
     metadata: &BTreeMap<String, String>,
 ) -> Result<(), SafetensorsError> {
-    let mut sorted = tensors.to_vec();
-    sorted.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.values().element_type().size()), *name));
-    for (i, (name, _)) in sorted.iter().enumerate() {
-        if *name == METADATA_KEY || sorted[..i].iter().any(|(earlier, _)| earlier == name) {
-            return Err(SafetensorsError::Name { path: path.to_owned(), name: (*name).to_owned() });
-        }
-    }
-    Ok(atomic::write_with(path, |file| {
-        let header = header(&sorted, metadata)?;
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
-        sorted.iter().try_for_each(|(_, tensor)| tensor.values().write_le(file))
-    })?)
+    let sorted = sorted(path, tensors)?;
+    Ok(atomic::write_with(path, |file| write_tensors(file, &sorted, metadata))?)
+}
+
+/// What [`write()`] writes; `path` is for the error.
+///
+/// # Errors
+///
+/// As [`write()`].
+pub fn bytes(
+    path: &Path,
+    tensors: &[(&str, ArrayView<'_>)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, SafetensorsError> {
+    let sorted = sorted(path, tensors)?;
+    let mut bytes = Vec::new();
+    let failed = |cause| WriteError { path: path.to_owned(), action: "write", cause };
+    write_tensors(&mut bytes, &sorted, metadata).map_err(failed)?;
+    Ok(bytes)
 }
 
 /// Reads every tensor of the file at `path`.
@@ -152,28 +158,12 @@ pub fn read(path: &Path) -> Result<Tensors, SafetensorsError> {
     from_bytes(&bytes).map_err(|defect| SafetensorsError::Defect { path: path.to_owned(), defect })
 }
 
-fn header(sorted: &[(&str, ArrayView<'_>)], metadata: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
-    let mut entries = Vec::with_capacity(sorted.len() + 1);
-    // The reference implementation takes no empty table.
-    if !metadata.is_empty() {
-        entries.push(format!("{}:{}", serde_json::to_string(METADATA_KEY)?, serde_json::to_string(metadata)?));
-    }
-    let mut start = 0;
-    for (name, tensor) in sorted {
-        let values = tensor.values();
-        let end = start + values.len() as u64 * values.element_type().size() as u64;
-        let dtype = dtype(values.element_type()).to_owned();
-        let info = Info { dtype, shape: tensor.shape().to_vec(), data_offsets: [start, end] };
-        entries.push(format!("{}:{}", serde_json::to_string(name)?, serde_json::to_string(&info)?));
-        start = end;
-    }
-    let mut header = format!("{{{}}}", entries.join(","));
-    // Spaces to a multiple of eight, so that the values are aligned.
-    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
-    Ok(header)
-}
-
-fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
+/// The tensors in `bytes`, which they must fill.
+///
+/// # Errors
+///
+/// [`Defect`], for bytes that are no such file. Never panics, and sets no memory aside that the bytes do not fill.
+pub fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
     let found = bytes.len() as u64;
     let (length, rest) = bytes
         .split_first_chunk::<LENGTH_BYTES>()
@@ -228,6 +218,53 @@ fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
         tensors.insert(name, Array { shape: info.shape, values });
     }
     Ok(Tensors { tensors, metadata })
+}
+
+/// The tensors in the order of the file, if their names are ones.
+fn sorted<'t>(
+    path: &Path,
+    tensors: &[(&'t str, ArrayView<'t>)],
+) -> Result<Vec<(&'t str, ArrayView<'t>)>, SafetensorsError> {
+    let mut sorted = tensors.to_vec();
+    sorted.sort_by_key(|(name, tensor)| (std::cmp::Reverse(tensor.values().element_type().size()), *name));
+    for (i, (name, _)) in sorted.iter().enumerate() {
+        if *name == METADATA_KEY || sorted[..i].iter().any(|(earlier, _)| earlier == name) {
+            return Err(SafetensorsError::Name { path: path.to_owned(), name: (*name).to_owned() });
+        }
+    }
+    Ok(sorted)
+}
+
+fn write_tensors(
+    out: &mut impl Write,
+    sorted: &[(&str, ArrayView<'_>)],
+    metadata: &BTreeMap<String, String>,
+) -> io::Result<()> {
+    let header = header(sorted, metadata)?;
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(header.as_bytes())?;
+    sorted.iter().try_for_each(|(_, tensor)| tensor.values().write_le(out))
+}
+
+fn header(sorted: &[(&str, ArrayView<'_>)], metadata: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
+    let mut entries = Vec::with_capacity(sorted.len() + 1);
+    // The reference implementation takes no empty table.
+    if !metadata.is_empty() {
+        entries.push(format!("{}:{}", serde_json::to_string(METADATA_KEY)?, serde_json::to_string(metadata)?));
+    }
+    let mut start = 0;
+    for (name, tensor) in sorted {
+        let values = tensor.values();
+        let end = start + values.len() as u64 * values.element_type().size() as u64;
+        let dtype = dtype(values.element_type()).to_owned();
+        let info = Info { dtype, shape: tensor.shape().to_vec(), data_offsets: [start, end] };
+        entries.push(format!("{}:{}", serde_json::to_string(name)?, serde_json::to_string(&info)?));
+        start = end;
+    }
+    let mut header = format!("{{{}}}", entries.join(","));
+    // Spaces to a multiple of eight, so that the values are aligned.
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    Ok(header)
 }
 
 fn dtype(element_type: ElementType) -> &'static str {

@@ -1,0 +1,6 @@
+//! Archives that data sets are imported from, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = superlinear_fuzz::archive(bytes);
+});

@@ -1,0 +1,6 @@
+//! Batches of CIFAR-10, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = superlinear_fuzz::cifar(bytes);
+});

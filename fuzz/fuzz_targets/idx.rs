@@ -1,0 +1,6 @@
+//! IDX images and labels, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = superlinear_fuzz::idx(bytes);
+});

@@ -1,0 +1,6 @@
+//! Single arrays, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = superlinear_fuzz::npy(bytes);
+});
