@@ -196,8 +196,8 @@ fn header<const N: usize>(file: &str, reader: &mut impl Read, magic: u32) -> Res
 
 /// The data after the header: exactly `expected` bytes.
 fn body(file: &str, field: &'static str, mut reader: impl Read, expected: u64) -> Result<Vec<u8>, IdxError> {
-    // A damaged header may promise anything: reserve no more than a whole MNIST before the bytes are seen.
-    let mut bytes = Vec::with_capacity(expected.min(64 << 20) as usize);
+    // A damaged header may promise anything: no memory is set aside on its word alone.
+    let mut bytes = Vec::new();
     read_up_to(file, &mut reader, expected, &mut bytes)?;
     let found = bytes.len() as u64;
     if found < expected {
