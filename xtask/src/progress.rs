@@ -1,6 +1,7 @@
 //! What a person sees while a long stage runs: a bar on a terminal, one plain line a stage otherwise.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::io::IsTerminal;
 use std::time::Instant;
 
@@ -26,9 +27,14 @@ impl Voice {
     pub(crate) fn stage(self, name: &'static str, total: u64, unit: &str) -> Stage {
         let bar = ProgressBar::new(total);
         if self == Self::Normal && std::io::stderr().is_terminal() {
-            let template =
-                format!("{{prefix:>10}} {{bar:30}} {{percent:>3}}%  {{per_sec}} {unit}  {{eta}} left  {{wide_msg}}");
-            bar.set_style(ProgressStyle::with_template(&template).expect("the template is well formed"));
+            let template = "{prefix:>10} {bar:30} {percent:>3}%  {rate}  {eta} left  {wide_msg}";
+            let unit = unit.to_owned();
+            let rate = move |state: &ProgressState, out: &mut dyn Write| {
+                // What a terminal shows may fail to be shown.
+                let _ = write!(out, "{:.1} {unit}", state.per_sec());
+            };
+            let style = ProgressStyle::with_template(template).expect("the template is well formed");
+            bar.set_style(style.with_key("rate", rate));
             bar.set_prefix(name);
         } else {
             bar.set_draw_target(ProgressDrawTarget::hidden());
