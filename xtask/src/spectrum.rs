@@ -323,7 +323,9 @@ fn leading(args: &SpectrumArgs, operator: &dyn LinOp<f64>, voice: Voice) -> Resu
         hear(0, Some(progress.residual));
         ControlFlow::Continue(())
     });
-    let found = watched::finished(found)?;
+    let mut found = watched::finished(found)?;
+    // Nobody continues from it, and what comes next needs the memory.
+    found.state.keep_wanted();
     let converged = found.pairs.iter().filter(|pair| pair.converged).count();
     stage.done(&format!("{converged} of {K} converged, {} products", found.state.products));
     Ok(found)

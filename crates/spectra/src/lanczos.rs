@@ -13,6 +13,7 @@
 //!   when its Krylov space has brought nothing new: see [`Completeness`].
 //! - The operator's symmetry is tested on the way, at no product's cost.
 
+mod columns;
 mod iteration;
 mod krylov;
 mod state;
@@ -147,6 +148,8 @@ pub struct RitzPair {
 pub struct Lanczos {
     /// The wanted pairs, values in descending order.
     pub pairs: Vec<RitzPair>,
+    /// Ritz values beyond the wanted ones, not converged: where the rest of the spectrum begins.
+    pub others: Vec<f64>,
     /// `‖VᵀV − I‖` of their vectors (Frobenius).
     pub orthogonality: f64,
     /// Why the iteration stopped.
@@ -166,7 +169,7 @@ pub struct Lanczos {
 impl Lanczos {
     /// The Ritz vectors (`n × k`), orthonormal, in the order of [`pairs`](Self::pairs).
     pub fn vectors(&self) -> MatRef<'_, f64> {
-        self.state.columns.subcols(0, self.pairs.len())
+        self.state.basis().subcols(0, self.pairs.len())
     }
 
     /// The Ritz values, descending.
@@ -176,13 +179,13 @@ impl Lanczos {
 
     /// By how much each Ritz vector may have to be turned to become its eigenvector, see [`RitzRotations`].
     pub fn rotations(&self) -> RitzRotations {
-        let (k, values) = (self.pairs.len(), &self.state.values);
+        let k = self.pairs.len();
         let gap =
             |of: f64, others: &[f64]| others.iter().fold(f64::INFINITY, |least, other| least.min((of - other).abs()));
-        let gaps: Vec<f64> = self.pairs.iter().map(|pair| gap(pair.value, &values[k..])).collect();
+        let gaps: Vec<f64> = self.pairs.iter().map(|pair| gap(pair.value, &self.others)).collect();
         let share = |error: f64, gap: f64| if error < gap { error / gap } else { 1.0 };
         // A residual that vanishes has been rounded.
-        let rounding = f64::EPSILON * (self.state.columns.nrows() as f64).sqrt() * self.state.norm;
+        let rounding = f64::EPSILON * (self.state.basis().nrows() as f64).sqrt() * self.state.norm;
         let residual = |i: usize| self.pairs[i].residual.max(rounding);
         let outside = (0..k).map(|i| share(residual(i), gaps[i])).collect();
         let inside = Mat::from_fn(k, k, |i, j| {

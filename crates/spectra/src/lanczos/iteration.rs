@@ -183,9 +183,10 @@ impl Krylov<'_> {
         let confirmed = pairs.iter().all(|pair| pair.converged);
         let stop = if stop == Stop::Converged && !confirmed { Stop::Stalled } else { stop };
         let (unit, probed) = (1.0 / self.products.scale, self.assurance == Assurance::Probed);
-        self.columns.truncate(n, end);
+        self.columns.resize(end);
         Ok(Lanczos {
             pairs,
+            others: (k..self.filled).map(|i| self.T[(i, i)] * unit).collect(),
             orthogonality,
             stop,
             probed,
@@ -205,7 +206,7 @@ impl Krylov<'_> {
                 },
                 norm: self.norm * unit,
                 products: self.products_before + self.products.count,
-                columns: self.columns,
+                columns: self.columns.into_entries(),
             },
         })
     }

@@ -1,5 +1,6 @@
 //! The Krylov space, its expansion by blocks and its compression to Ritz vectors.
 
+use super::columns::Columns;
 use super::iteration::{Assurance, Progress};
 use super::state::{LanczosState, Probing, check_state};
 use super::{Completeness, LanczosConfig, LanczosError, Wanted};
@@ -26,7 +27,7 @@ pub(super) struct Krylov<'a> {
     pub(super) config: &'a LanczosConfig,
     pub(super) random: Random<'a>,
     /// `[Q, N, scratch]` (`n × basis`).
-    pub(super) columns: Mat<f64>,
+    pub(super) columns: Columns,
     pub(super) filled: usize,
     pub(super) ahead: usize,
     pub(super) T: Mat<f64>,
@@ -65,7 +66,7 @@ impl<'a> Krylov<'a> {
         rng: &'a mut dyn Rng,
     ) -> Result<Self, LanczosError> {
         let n = A.nrows();
-        let mut columns = Mat::zeros(n, basis_size(n, wanted, config));
+        let mut columns = Columns::zeros(n, basis_size(n, wanted, config));
         let ahead = config.block.min(n);
         let (start, _) = columns.as_mut().split_at_col_mut(ahead);
         orthogonalise(Mat::zeros(n, 0).as_ref(), start, ahead, f64::INFINITY, &mut |x| gaussian(x, rng));
@@ -81,10 +82,11 @@ impl<'a> Krylov<'a> {
     ) -> Result<Self, LanczosError> {
         check_state(A.nrows(), &state)?;
         let n = A.nrows();
-        let LanczosState { mut columns, values, coupling, wanted: wanted_before, probing, norm, products } = state;
+        let LanczosState { columns, values, coupling, wanted: wanted_before, probing, norm, products } = state;
         let (p, w) = (values.len(), coupling.nrows());
         let basis = basis_size(n, wanted, config).max((p.max(wanted.count()) + 2 * w).min(n));
-        columns.resize_with(n, basis, |_, _| 0.0);
+        let mut columns = Columns::from_entries(n, columns);
+        columns.resize(basis);
         let mut krylov = Self::assemble(A, wanted, config, rng, columns, (p, w));
         let scale = if norm > 0.0 { 1.0 / power_of_two_near(norm) } else { 1.0 };
         values.iter().enumerate().for_each(|(i, theta)| krylov.T[(i, i)] = theta * scale);
@@ -108,7 +110,7 @@ impl<'a> Krylov<'a> {
         wanted: Wanted,
         config: &'a LanczosConfig,
         rng: &'a mut dyn Rng,
-        columns: Mat<f64>,
+        columns: Columns,
         (filled, ahead): (usize, usize),
     ) -> Self {
         let basis = columns.ncols();

@@ -1,8 +1,9 @@
 //! What is left of an iteration, and can be continued.
 
+use super::columns::Columns;
 use super::{LanczosError, Wanted};
 use crate::tall::gram;
-use faer::Mat;
+use faer::{Mat, MatRef};
 
 /// The columns of a state are orthonormal to this many `ε √n`.
 const ORTHONORMAL: f64 = 1e4;
@@ -12,8 +13,8 @@ const ORTHONORMAL: f64 = 1e4;
 /// Plain numbers, to be stored as the caller likes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LanczosState {
-    /// `[Y, N]` (`n × (p + w)`): Ritz vectors, the wanted ones first and descending, and the next block.
-    pub columns: Mat<f64>,
+    /// `[Y, N]` (`n × (p + w)`), column after column: Ritz vectors, the wanted ones first and descending, and the next block.
+    pub columns: Vec<f64>,
     /// `θ` (`p`).
     pub values: Vec<f64>,
     /// `G` (`w × p`).
@@ -26,6 +27,40 @@ pub struct LanczosState {
     pub norm: f64,
     /// Products so far, over all calls.
     pub products: usize,
+}
+
+impl LanczosState {
+    /// `[Y, N]` as a matrix.
+    ///
+    /// # Panics
+    /// When the columns are not `p + w` of one length.
+    #[track_caller]
+    pub fn basis(&self) -> MatRef<'_, f64> {
+        let (p, w) = (self.values.len(), self.coupling.nrows());
+        let n = self.columns.len() / (p + w).max(1);
+        MatRef::from_column_major_slice(&self.columns, n, p + w)
+    }
+
+    /// Keeps the wanted Ritz vectors and the next block, and gives back the memory of the others.
+    ///
+    /// What continues from it takes more products: the others are what is known of the rest of the spectrum. Does nothing
+    /// where there is no next block, as all vectors are needed then.
+    ///
+    /// # Panics
+    /// As [`LanczosState::basis`], and when fewer vectors are held than are wanted.
+    #[track_caller]
+    pub fn keep_wanted(&mut self) {
+        let (n, p, k) = (self.basis().nrows(), self.values.len(), self.wanted.count());
+        if self.coupling.nrows() == 0 || n == 0 {
+            return;
+        }
+        assert!(k <= p, "{k} vectors wanted and {p} held");
+        let mut columns = Columns::from_entries(n, std::mem::take(&mut self.columns));
+        columns.remove(k, p);
+        self.columns = columns.into_entries();
+        self.values.truncate(k);
+        self.coupling = self.coupling.subcols(0, k).to_owned();
+    }
 }
 
 /// How far the search for missed copies has come, see [`Completeness::Probed`](super::Completeness).
@@ -51,8 +86,7 @@ pub(super) fn check_state(n: usize, state: &LanczosState) -> Result<(), LanczosE
         let error = LanczosError::State { what, found: found as f64, expected: expected as f64 };
         if found == expected { Ok(()) } else { Err(error) }
     };
-    equal("the order", state.columns.nrows(), n)?;
-    equal("the number of columns", state.columns.ncols(), p + w)?;
+    equal("the number of entries of the columns", state.columns.len(), n * (p + w))?;
     equal("the number of columns of the coupling", state.coupling.ncols(), p)?;
     if w == 0 {
         equal("the number of values without a next block", p, n)?;
@@ -65,7 +99,7 @@ pub(super) fn check_state(n: usize, state: &LanczosState) -> Result<(), LanczosE
     }
     let identity = Mat::<f64>::identity(p + w, p + w);
     // A NaN must survive, which it does in a sum and not in a maximum.
-    let found = (gram(state.columns.as_ref(), state.columns.as_ref()) - identity).norm_l2();
+    let found = (gram(state.basis(), state.basis()) - identity).norm_l2();
     let expected = ORTHONORMAL * f64::EPSILON * (n as f64).sqrt();
     if found > expected || found.is_nan() {
         return Err(LanczosError::State { what: "the departure from orthonormality", found, expected });
