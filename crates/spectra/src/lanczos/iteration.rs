@@ -32,10 +32,19 @@ pub(super) enum Assurance {
     Probed,
 }
 
+/// How near the wanted pairs have come since their values last moved.
 #[derive(Debug)]
 pub(super) struct Progress {
-    pub(super) best: f64,
-    pub(super) since: usize,
+    best: f64,
+    /// Restarts since then.
+    since: usize,
+    values: Vec<f64>,
+}
+
+impl Progress {
+    pub(super) fn none() -> Self {
+        Self { best: f64::INFINITY, since: 0, values: Vec::new() }
+    }
 }
 
 impl Krylov<'_> {
@@ -137,12 +146,14 @@ impl Krylov<'_> {
         before.len() == now.len() && before.iter().zip(now).all(|(x, y)| (x - y).abs() <= tolerance)
     }
 
-    /// Whether the residuals above tolerance have, all in all, not shrunk for long.
+    /// Whether the residuals above tolerance have, all in all, not shrunk for long, and the values have not moved: where they
+    /// have, a copy that was missing has come in, and convergence begins anew.
     fn stalled(&mut self, ritz: &Ritz, wanted: usize) -> bool {
         let accepted = (self.config.tolerance * self.norm).max(f64::MIN_POSITIVE);
         let excess: f64 = ritz.wanted(wanted).map(|i| (ritz.residuals[i] / accepted).max(1.0).ln()).sum();
-        if excess < 0.99 * self.progress.best {
-            self.progress = Progress { best: excess, since: 0 };
+        let values = ritz.wanted_values(wanted);
+        if excess < 0.99 * self.progress.best || !self.steady(&self.progress.values, &values) {
+            self.progress = Progress { best: excess, since: 0, values };
         } else {
             self.progress.since += 1;
         }

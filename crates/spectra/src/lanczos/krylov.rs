@@ -16,8 +16,10 @@ use rand::Rng;
 
 /// A remainder of at most `DEPENDENT · ε · √n · ‖A‖` is rounding.
 const DEPENDENT: f64 = 8.0;
-/// Share of the basis beyond the wanted pairs that a restart keeps.
+/// Share of the basis beyond the wanted pairs that a restart keeps …
 const KEPT: f64 = 0.4;
+/// … if it leaves room for so many blocks, without which what a random vector brings is dropped before it can be told.
+const BLOCKS: usize = 3;
 
 /// `A Q = Q T + N G` for the first `filled` columns `Q`, with the `ahead` next ones `N`.
 #[derive(Debug)]
@@ -132,7 +134,7 @@ impl<'a> Krylov<'a> {
             },
             restarts: 0,
             products_before: 0,
-            progress: Progress { best: f64::INFINITY, since: 0 },
+            progress: Progress::none(),
         }
     }
 
@@ -208,7 +210,7 @@ impl<'a> Krylov<'a> {
         let (p, wanted) = (self.filled, self.wanted.count());
         let basis = self.columns.ncols();
         let more = (KEPT * (basis - wanted) as f64) as usize;
-        let kept = (wanted + more).min(basis.saturating_sub(2 * ahead)).clamp(wanted, p);
+        let kept = (wanted + more).min(basis.saturating_sub((BLOCKS + 1) * ahead)).clamp(wanted, p);
         let mut chosen = ritz.order[..kept].to_vec();
         // Descending within the wanted, and within the others.
         chosen[..wanted].sort_unstable();

@@ -165,6 +165,20 @@ fn copies_are_found_when_asked_for() {
     dense.verify(&lanczos(&dense.A, Wanted::Largest(10), &config, &mut rng(4)).unwrap(), Wanted::Largest(10));
 }
 
+/// A fourth copy of the largest value where the block is three wide: the probe's vector is nearly squeezed out of a narrow basis, and
+/// the copy that it brings comes in long after the others have converged.
+#[test]
+fn a_late_copy_is_no_stall() {
+    let copies = [(1.0, 4), (0.75, 2), (0.5, 4), (0.25, 2), (0.0, 5), (-0.25, 3), (-0.5, 2), (-0.75, 4), (-1.0, 1)];
+    let values: Vec<f64> = copies.iter().flat_map(|&(value, n)| vec![value; n]).collect();
+    let config = LanczosConfig { block: 3, basis: Some(23), ..Default::default() };
+    let wanted = Wanted::Ends { largest: 4, smallest: 3 };
+    for seed in 0..40 {
+        let dense = Dense::new(&values, seed);
+        dense.verify(&lanczos(&dense.A, wanted, &config, &mut rng(seed)).unwrap(), wanted);
+    }
+}
+
 #[test]
 fn continues_where_it_stopped() {
     let values: Vec<f64> = (0..300).map(|k| 1.0 / (1.0 + k as f64).sqrt()).collect();
