@@ -46,7 +46,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, architecture: A
     let P = of.n_params();
     let V = Mat::from_fn(P, 32, |_, _| rng.random::<f64>() - 0.5);
     let mut out = Mat::zeros(P, 32);
-    let hessian = of.hessian();
+    let (hessian, squared_hessian) = (of.hessian(), of.hessian_second_moment());
     let middle = over(Selection::dense_weights(&architecture, [1]).expect("there are several layers"));
     let (middle_hessian, middle_squares) = (middle.hessian(), middle.hessian_second_moment());
 
@@ -78,6 +78,8 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, architecture: A
     };
     let one = product("H v", &hessian, 1);
     let many = product("H V, 32 vectors", &hessian, 32);
+    let eight = product("H V, 8 vectors", &hessian, 8);
+    let eight_squares = product("E[h²] V, 8 vectors", &squared_hessian, 8);
     let middle_one = product("second dense layer, H v", &middle_hessian, 1);
     let middle_many = product("second dense layer, H V, 32 vectors", &middle_hessian, 32);
     let squares = product("second dense layer, E[h²] V, 32 vectors", &middle_squares, 32);
@@ -97,6 +99,9 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, architecture: A
         one / gradient,
         many / one,
     );
+    if let (Some(eight), Some(squares)) = (eight, eight_squares) {
+        println!("operators {name}: E[h²] = {:.2} H of 8", squares / eight);
+    }
     if let (Some(one), Some(many), Some(squares)) = (middle_one, middle_many, squares) {
         println!(
             "operators {name}, second dense layer: H v = {:.2} gradients; 32 vectors = {:.1} H v; E[h²] = {:.2} H of 32\n",

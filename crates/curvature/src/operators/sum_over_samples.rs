@@ -41,7 +41,9 @@ impl Layout {
         let parts = if !images && of.n_params() >= LARGE { 1 } else { PARTS };
         let parts = parts.min(n.div_ceil(block));
         let per_pass = (NUMBERS / (parts * of.n_params())).max(1);
-        Self { parts, block, group: group.min(per_pass), per_pass }
+        let group = group.min(per_pass);
+        // Whole groups, so that passes find the sums of the ones before.
+        Self { parts, block, group, per_pass: per_pass - per_pass % group }
     }
 
     /// Numbers that the sums of a pass with `k` vectors take, directions included.
