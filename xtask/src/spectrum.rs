@@ -49,7 +49,11 @@ const TRACE_PRODUCTS: usize = 60;
 #[derive(Debug, clap::Args)]
 pub(crate) struct SpectrumArgs {
     /// A run's id, as in summary.json
-    pub(crate) run_id: String,
+    #[arg(required_unless_present = "run")]
+    run_id: Option<String>,
+    /// The same by name
+    #[arg(long, value_name = "RUN_ID", conflicts_with = "run_id")]
+    run: Option<String>,
     /// Parameters: `fc2` (weight and bias), `conv1.weight`, several jointly with commas, or `all`
     #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) params: Vec<String>,
@@ -86,6 +90,12 @@ pub(crate) struct SpectrumArgs {
     /// Print nothing but errors
     #[arg(long)]
     pub(crate) quiet: bool,
+}
+
+impl SpectrumArgs {
+    fn run_id(&self) -> &str {
+        self.run_id.as_ref().or(self.run.as_ref()).expect("one of the two is required")
+    }
 }
 
 /// The matrices that have spectra here.
@@ -155,6 +165,8 @@ struct Gamma {
 
 /// An exponent with what it does not know.
 struct Exponent {
+    /// `H_ii` and what was fitted to them, `Σ_ii` for `C_ii`.
+    points: [Vec<f64>; 2],
     /// With the robust standard error, directions taken to scatter about a line.
     fit: PowerLawFit,
     /// Standard error over draws of the images, directions fixed.
@@ -177,7 +189,7 @@ impl Exponent {
 /// the user interrupts; nothing has been written then.
 pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     let start = Instant::now();
-    let run = FoundRun::find(&args.out, &args.run_id)?;
+    let run = FoundRun::find(&args.out, args.run_id())?;
     let selection = parameters::select(&run.spec().architecture(), &args.params)?;
     let available = run.spec().n_samples();
     let n_samples = args.samples.map_or(available, usize::from);
@@ -185,7 +197,7 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
         bail!("--top {}: {} has {} parameters", args.top, args.params.join(","), selection.n_params());
     }
     if n_samples > available {
-        bail!("--samples {n_samples}: run {} has {available} training images", args.run_id);
+        bail!("--samples {n_samples}: run {} has {available} training images", args.run_id());
     }
     if args.probes == 1 {
         bail!("--probes 1: a standard error needs at least 2, or 0 for no density");
@@ -212,7 +224,7 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
 
 /// `out/spectra/<run>-<selection>`, with the operator if it is not the Hessian.
 fn default_folder(args: &SpectrumArgs) -> PathBuf {
-    let mut name = format!("{}-{}", args.run_id, args.params.join("+"));
+    let mut name = format!("{}-{}", args.run_id(), args.params.join("+"));
     if args.operator != OperatorName::Hessian {
         name = format!("{name}-{}", args.operator.name());
     }
@@ -224,7 +236,7 @@ fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samp
     let indices = run.training.indices[..n_samples].to_vec();
     let images = ImageSamples::drawn(&run.data.train, indices, Normalisation::of(spec.dataset));
     let net = Network::<f32>::new(spec.architecture(), run.trained.weights.clone())
-        .with_context(|| format!("{}: weights", args.run_id))?
+        .with_context(|| format!("{}: weights", args.run_id()))?
         .cast::<f64>();
     let of = MeanLoss::new(&net, spec.loss, &images, selection.clone())?;
     let operator = match args.operator {
@@ -289,12 +301,12 @@ fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong) -> G
     let fit = |diagonal| {
         let H = Diagonal::Hessian;
         // C is a constant multiple of Σ, which moves no slope and no error of it.
-        let found = slope_derivatives(&of(diagonals.values(H)), &of(diagonals.values(diagonal)), &config)
-            .map_err(|error| error.to_string())?;
+        let points = [of(diagonals.values(H)), of(diagonals.values(diagonal))];
+        let found = slope_derivatives(&points[0], &points[1], &config).map_err(|error| error.to_string())?;
         let (xx, xy, yy) = (covariance(H, H), covariance(H, diagonal), covariance(diagonal, diagonal));
         let sampling = found.standard_error(xx.as_ref(), xy.as_ref(), yy.as_ref());
         let ritz = found.bound(&ritz(H), &ritz(diagonal));
-        Ok(Exponent { fit: found.fit, sampling, ritz })
+        Ok(Exponent { points, fit: found.fit, sampling, ritz })
     };
     Gamma { c: fit(Diagonal::Covariance), m2: fit(Diagonal::SecondMoment) }
 }

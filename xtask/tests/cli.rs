@@ -241,13 +241,23 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     };
     let said = run(&one, &["--params", "fc2", "--top", "10", "--threads", "1"]);
     assert!(said.contains("γ of C on H") && said.contains("products in"), "{said}");
-    run(&two, &["--params", "fc2.weight", "--top", "10", "--threads", "2"]);
+    let two_args = ["spectrum", "--run", id, "--out", text(&out), "--to", text(&two), "--params", "fc2.weight"];
+    succeeds(&[&two_args[..], &["--top", "10", "--threads", "2"]].concat());
     let read = |file: &str| [&one, &two].map(|to| fs::read(to.join(file)).unwrap());
     for file in ["pairs.csv", "spectrum.svg"] {
         let [first, second] = read(file);
         assert!(file == "spectrum.svg" || first == second, "{file} depends on the number of threads");
         assert!(first.len() > 500, "{file}");
     }
+    // Both scatters are centred on their fits, and so stand at the same height.
+    let svg = fs::read_to_string(one.join("spectrum.svg")).unwrap();
+    let heights = svg.split("<g ").filter(|group| group.contains("<circle")).map(|group| {
+        let of = group.split("cy=\"").skip(1).map(|rest| rest.split('"').next().unwrap().parse::<f64>().unwrap());
+        let heights: Vec<f64> = of.collect();
+        heights.iter().sum::<f64>() / heights.len() as f64
+    });
+    let heights: Vec<f64> = heights.collect();
+    assert!(heights.len() == 2 && (heights[0] - heights[1]).abs() < 1.0, "{heights:?}");
 
     succeeds(&["export", id, "--to", text(&exported), "--out", text(&out)]);
     let moments = superlinear_store::npz::read(&exported.join("moments.npz")).unwrap();

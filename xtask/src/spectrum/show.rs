@@ -275,20 +275,18 @@ fn density_panel(found: &Found, density: &SpectralDensity) -> Panel {
 
 /// `C_ii` and `(M₂)_ii` on `H_ii` of converged directions, each divided by its geometric mean.
 fn scatter_panel(found: &Found) -> Panel {
-    let converged: Vec<usize> = (0..found.top.pairs.len()).filter(|&i| found.top.pairs[i].converged).collect();
-    let of = |values: &[f64]| converged.iter().map(|&i| values[i]).collect::<Vec<f64>>();
-    let [h, c, m2] = DIAGONALS.map(|diagonal| of(&found.measured(diagonal).values));
+    let converged = found.top.pairs.iter().filter(|pair| pair.converged).count();
     let mut layers: Vec<Layer> =
         vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()];
-    for (name, color, y, fit) in
-        [("C_{ii}", Color::BLUE, c, &found.gamma.c), ("(M_{2})_{ii}", Color::VERMILLION, m2, &found.gamma.m2)]
-    {
-        if let Ok(found) = fit {
+    let gamma = &found.gamma;
+    for (name, color, found) in [("C_{ii}", Color::BLUE, &gamma.c), ("(M_{2})_{ii}", Color::VERMILLION, &gamma.m2)] {
+        if let Ok(found) = found {
             let label = format!("{name}: γ = {:.3} ± {:.3}", found.fit.slope, found.error());
-            let drawn = centred_points(&h, &y, &found.fit, color, label);
+            let [h, y] = &found.points;
+            let drawn = centred_points(h, y, &found.fit, color, label);
             layers.extend([drawn.points, drawn.line]);
         }
     }
     let (x, y) = ("H_{ii} / geometric mean", "C_{ii}, (M_{2})_{ii} / geometric mean");
-    Panel::new(format!("{} converged directions", converged.len()), Axis::log10(x), Axis::log10(y), layers)
+    Panel::new(format!("{converged} converged directions"), Axis::log10(x), Axis::log10(y), layers)
 }
