@@ -17,6 +17,18 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// More are no use on any machine, and starting them takes longer than a run.
+const MOST_THREADS: usize = 1024;
+
+/// A number of threads.
+///
+/// # Errors
+/// When it is none, or not in `1..=1024`.
+pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let n = text.parse::<NonZeroUsize>().ok().filter(|n| n.get() <= MOST_THREADS);
+    n.ok_or_else(|| format!("expected a number from 1 to {MOST_THREADS}"))
+}
+
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
@@ -72,7 +84,7 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Threads; the numbers are the same for any [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Only this share of the runs, `i/n` with i from 1 to n, or `auto`: the rank that Slurm or an MPI launcher gives
     #[arg(long, value_name = "SHARE")]
@@ -119,7 +131,7 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Threads; the numbers are the same for any [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Print nothing but errors
     #[arg(long)]

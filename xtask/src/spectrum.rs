@@ -6,6 +6,7 @@ mod by_layer;
 mod show;
 mod watched;
 
+use crate::cli::threads;
 use crate::finished_run::{FinishedRun, FoundRun};
 use crate::progress::Voice;
 use crate::provenance::Provenance;
@@ -82,7 +83,7 @@ pub(crate) struct SpectrumArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Threads; the numbers are the same for any [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Folder to write; must be new, empty or an earlier spectrum [default: out/spectra/<run>-<selection>]
     #[arg(long, value_name = "DIR")]

@@ -398,6 +398,8 @@ fn bad_arguments_are_named() {
     let error = fails(&["reproduce", "--only", "tabel1"]);
     assert!(error.contains("tabel1") && error.contains("table1"), "{error}");
     assert!(fails(&["reproduce", "--seeds", "0"]).contains("--seeds"));
+    let error = fails(&["reproduce", "--threads", "100000"]);
+    assert!(error.contains("100000") && error.contains("from 1 to 1024"), "{error}");
     let error = fails(&["reproduce", "--shard", "3/2"]);
     assert!(error.contains("3/2") && error.contains("from 1 to n"), "{error}");
     let folder = tempfile::tempdir().unwrap();
