@@ -95,7 +95,7 @@ impl Activation {
 
 impl fmt::Display for Activation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::Relu => "relu",
             Self::Tanh => "tanh",
             Self::Identity => "identity",

@@ -46,14 +46,14 @@ pub enum Layer {
 
 impl fmt::Display for Layer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Dense { .. } => f.write_str("dense"),
-            Self::Activation(activation) => activation.fmt(f),
-            Self::Conv3x3 { .. } => f.write_str("convolution"),
-            Self::MaxPool2x2 => f.write_str("max pooling"),
-            Self::GlobalAveragePool => f.write_str("global average pooling"),
-            Self::Flatten => f.write_str("flatten"),
-        }
+        f.pad(match self {
+            Self::Dense { .. } => "dense",
+            Self::Activation(activation) => return activation.fmt(f),
+            Self::Conv3x3 { .. } => "convolution",
+            Self::MaxPool2x2 => "max pooling",
+            Self::GlobalAveragePool => "global average pooling",
+            Self::Flatten => "flatten",
+        })
     }
 }
 

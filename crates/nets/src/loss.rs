@@ -206,7 +206,7 @@ fn negative_log_probability<T: Scalar>(logits: &[T], y: usize) -> T {
 
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+        f.pad(match self {
             Self::CrossEntropy => "ce",
             Self::SoftmaxMse => "mse",
             Self::LinearMse => "linear-mse",

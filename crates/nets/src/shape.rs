@@ -32,7 +32,7 @@ impl ImageShape {
 
 impl fmt::Display for ImageShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}×{}×{}", self.channels, self.height, self.width)
+        f.pad(&format!("{}×{}×{}", self.channels, self.height, self.width))
     }
 }
 
@@ -58,8 +58,8 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Vector(dim) => write!(f, "{dim} numbers"),
-            Self::Image(shape) => write!(f, "{shape} images"),
+            Self::Vector(dim) => f.pad(&format!("{dim} numbers")),
+            Self::Image(shape) => f.pad(&format!("{shape} images")),
         }
     }
 }

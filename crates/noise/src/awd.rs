@@ -251,7 +251,7 @@ pub struct Isotropy {
     /// How many samples each mean is over.
     pub n_by_rank: Vec<usize>,
     /// Coefficient of variation of `variance_by_rank` over ranks, each weighted by its mean `κ_m²`: 0 for an isotropic
-    /// `E[ΔwΔwᵀ|p]`.
+    /// `E[ΔwΔwᵀ|p]`. It compares ranks, each a mean over samples: where the variance differs between samples, it can be small all the same.
     pub anisotropy: f64,
 }
 

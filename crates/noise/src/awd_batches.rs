@@ -21,7 +21,7 @@ pub struct AwdBatchEstimate {
 
 /// The mini-batch estimator of the terms, at fixed partners: an unbiased check of [`AwdTerms`](crate::AwdTerms), of rank at most `N/B`.
 ///
-/// Each `C_ii` has a relative standard error near `√(2B/N)`. A last short batch is left out.
+/// Each `C_ii` has a relative standard error near `√(2B/(N − B))`. A last short batch is left out.
 ///
 /// # Errors
 /// When `B` is 0, or `B > N`.

@@ -80,6 +80,10 @@ mod tests {
         write(&path, &value).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\n  \"gamma\": 1.1,\n  \"se\": 1e-20\n}\n");
         assert_eq!(read::<BTreeMap<String, f64>>(&path).unwrap(), value);
+        // To the last bit, which a fast parser of decimals does not give.
+        let fractions: Vec<f64> = (1..2_000).map(|n| 1.0 / f64::from(n)).collect();
+        write(&path, &fractions).unwrap();
+        assert_eq!(read::<Vec<f64>>(&path).unwrap(), fractions);
         write(&path, &[f64::NAN]).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "[\n  null\n]\n");
     }

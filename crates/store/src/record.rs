@@ -250,14 +250,15 @@ impl<'a> Envelope<'a> {
         if !bytes.starts_with(&MAGIC) {
             return Err(Defect::Foreign { found: bytes[..bytes.len().min(MAGIC.len())].to_vec() });
         }
-        let mut cursor = Cursor { rest: &bytes[MAGIC.len()..], total: found };
+        let Some((content, digest)) = bytes[MAGIC.len()..].split_last_chunk::<DIGEST_LEN>() else {
+            return Err(Defect::Length { found, expected: (MAGIC.len() + 2 + DIGEST_LEN) as u64 });
+        };
+        let check = || check_digest(&bytes[..bytes.len() - DIGEST_LEN], digest);
+        let mut cursor = Cursor { rest: content, total: found };
         let envelope_version = u16::from_le_bytes(cursor.take_array()?);
         if envelope_version != ENVELOPE_VERSION {
             // Whatever else another version changes, its digest closes it; a flipped bit here is no newer version.
-            let Some((content, expected)) = bytes.split_last_chunk::<DIGEST_LEN>() else {
-                return Err(Defect::Length { found, expected: (MAGIC.len() + 2 + DIGEST_LEN) as u64 });
-            };
-            check_digest(content, expected)?;
+            check()?;
             return Err(Defect::EnvelopeVersion { found: envelope_version });
         }
         let kind_len = u16::from_le_bytes(cursor.take_array()?);
@@ -265,17 +266,15 @@ impl<'a> Envelope<'a> {
         let version = u32::from_le_bytes(cursor.take_array()?);
         let payload_len = u64::from_le_bytes(cursor.take_array()?);
         let payload = cursor.take(payload_len)?;
-        let content_len = bytes.len() - cursor.rest.len();
-        let expected = cursor.take(DIGEST_LEN as u64)?;
         if !cursor.rest.is_empty() {
             return Err(Defect::Length { found, expected: found - cursor.rest.len() as u64 });
         }
-        check_digest(&bytes[..content_len], expected)?;
+        check()?;
         Ok(Self { kind, version, payload })
     }
 }
 
-/// What is left to read, and how much there was, for the error.
+/// What is left to read in front of the digest, and how long the file is, for the error.
 struct Cursor<'a> {
     rest: &'a [u8],
     total: u64,
@@ -285,6 +284,7 @@ impl<'a> Cursor<'a> {
     fn take(&mut self, n: u64) -> Result<&'a [u8], Defect> {
         let position = self.total - self.rest.len() as u64;
         let split = usize::try_from(n).ok().and_then(|n| self.rest.split_at_checked(n));
+        // The position counts the digest in, which stands behind all that is taken.
         let (taken, rest) = split.ok_or(Defect::Length { found: self.total, expected: position.saturating_add(n) })?;
         self.rest = rest;
         Ok(taken)
@@ -436,6 +436,8 @@ mod tests {
         longer.push(0);
         let (found, expected) = (longer.len() as u64, whole.len() as u64);
         assert_eq!(from_bytes::<Run>(&longer), Err(Defect::Length { found, expected }));
+        let shorter = &whole[..whole.len() - 1];
+        assert_eq!(from_bytes::<Run>(shorter), Err(Defect::Length { found: expected - 1, expected }));
     }
 
     proptest! {
