@@ -29,10 +29,19 @@ pub(crate) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     n.ok_or_else(|| format!("expected a number from 1 to {MOST_THREADS}"))
 }
 
+/// A count that is not zero.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number from 1".to_owned())
+}
+
 /// The commands.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Train, analyse, draw and report: from images to figures
+    #[command(allow_negative_numbers = true)]
     Reproduce(ReproduceArgs),
     /// Join the shares that `reproduce --shard` has left into one set of results
     Merge(MergeArgs),
@@ -43,6 +52,7 @@ pub(crate) enum Command {
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(ExportArgs),
     /// Leading eigenpairs, density, trace and exponents of one run's curvature, over any of its parameters
+    #[command(allow_negative_numbers = true)]
     Spectrum(spectrum::SpectrumArgs),
     /// The full data sets on this machine, and the files that are embedded
     Data(data::DataArgs),
@@ -72,10 +82,10 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) settings: Vec<String>,
     /// Epochs at which networks are analysed during training, where an output follows it [default: the profile's]
-    #[arg(long, value_delimiter = ',', value_name = "EPOCHS")]
+    #[arg(long, value_delimiter = ',', value_name = "EPOCHS", value_parser = count)]
     pub(crate) checkpoints: Option<Vec<NonZeroUsize>>,
     /// Seeds of each setting [default: the profile's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) seeds: Option<NonZeroUsize>,
     /// Folder of the results; they go to <DIR>/<profile>
     #[arg(long, value_name = "DIR", default_value = "out")]

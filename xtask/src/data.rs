@@ -143,6 +143,9 @@ fn verify(dir: &Path, names: &[DatasetName]) -> Result<()> {
             problems.push(format!("{dataset}: found {right} right files, expected {}", states.len()));
         }
     }
+    if names.is_empty() && reports.iter().all(|report| report.state == FileState::Missing) {
+        problems.push(format!("{}: found no file of any data set", dir.display()));
+    }
     fail_if_any(&problems, "")
 }
 

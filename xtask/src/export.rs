@@ -3,6 +3,7 @@
 use crate::cli::ExportArgs;
 use crate::experiment::{LayerMatrices, layer_matrices};
 use crate::finished_run::{FinishedRun, FoundRun};
+use crate::interrupt;
 use crate::parameters::layer_names;
 use crate::plan::RunSpec;
 use crate::provenance::Provenance;
@@ -26,13 +27,16 @@ const MANIFEST: &str = "manifest.json";
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no such run, its data are missing, or the folder cannot be written.
+/// When there is no such run, its data are missing, the folder cannot be written, or the user interrupts; nothing has been written
+/// then.
 pub(crate) fn run(args: &ExportArgs) -> Result<()> {
+    interrupt::listen()?;
     let provenance = Provenance::here();
     let run = FoundRun::find(&args.out, &args.run_id)?;
     let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
     let FinishedRun { spec, training, trained, data, .. } = run.load(args.data_dir.as_deref())?;
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
+    interrupt::check()?;
 
     write_weights(&staged.path().join("weights.safetensors"), &spec.id(), &trained.weights, &matrices)?;
     let normalisation = Normalisation::of(spec.dataset);
@@ -46,9 +50,12 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let shape = [y.len(), images];
     let arrays = [("x", ArrayView::new(&shape, &x)?), ("y", ArrayView::new(&shape[..1], &y)?)];
     npz::write(&staged.path().join("data.npz"), &arrays, Compression::Deflated)?;
+    interrupt::check()?;
     write_moments(&staged.path().join("moments.npz"), &spec, &matrices)?;
+    interrupt::check()?;
     write_awd(&staged.path().join("awd.npz"), &matrices)?;
     json::write(&staged.path().join(MANIFEST), &manifest(&spec, &training, provenance))?;
+    interrupt::check()?;
     staged.publish()?;
     writeln!(
         std::io::stdout(),

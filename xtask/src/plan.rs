@@ -290,14 +290,18 @@ pub(crate) fn runs(request: &Request) -> Result<Vec<RunSpec>> {
     let with_checkpoints = needed.map(|mut run| {
         run.n_resamples = n_resamples;
         if request.outputs.iter().any(|output| output.follows(&run, &request.featured)) {
+            let asked = request.checkpoints.iter().flatten();
+            if let Some(late) = asked.copied().find(|&epoch| epoch > run.epochs) {
+                bail!("--checkpoints {late}: run {} is trained for {} epochs", run.id(), run.epochs);
+            }
             run.checkpoints = checkpoints.to_vec();
         }
         if request.outputs.iter().any(|output| output.looks_inside(&run, &request.featured)) {
             run.spectral = Some(SpectralSpec { n_per_class: 20, null_draws, bootstrap_draws: 400 });
         }
-        run
+        Ok(run)
     });
-    Ok(with_checkpoints.collect())
+    with_checkpoints.collect()
 }
 
 /// Whether the parts of a setting's name begin with those of `beginning`, as `mnist-mlp` does `mnist-mlp-ce-c3`.

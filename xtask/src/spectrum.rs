@@ -6,7 +6,7 @@ mod by_layer;
 mod show;
 mod watched;
 
-use crate::cli::threads;
+use crate::cli::{count, threads};
 use crate::finished_run::{FinishedRun, FoundRun};
 use crate::progress::Voice;
 use crate::provenance::Provenance;
@@ -28,7 +28,7 @@ use superlinear_nets::Network;
 use superlinear_noise::{Sampling, batch_factor};
 use superlinear_spectra::{
     Deflated, DensityConfig, Lanczos, LanczosConfig, SpectralDensity, TraceConfig, TraceEstimate, TraceStop, Wanted,
-    lanczos_with, spectral_density, xtrace,
+    hutch_plus_plus, lanczos_with, spectral_density,
 };
 use superlinear_stats::{FitConfig, PowerLawFit, slope_derivatives};
 use superlinear_store::staged::{OnExisting, StagedDir};
@@ -62,10 +62,10 @@ pub(crate) struct SpectrumArgs {
     #[arg(long, value_enum, default_value_t = OperatorName::Hessian)]
     pub(crate) operator: OperatorName,
     /// How many of the largest eigenvalues
-    #[arg(long, value_name = "K", default_value_t = NonZeroUsize::new(20).expect("positive"))]
+    #[arg(long, value_name = "K", value_parser = count, default_value_t = NonZeroUsize::new(20).expect("positive"))]
     pub(crate) top: NonZeroUsize,
-    /// Only so many of the run's training images, the first ones drawn [default: all]
-    #[arg(long, value_name = "N")]
+    /// Only so many of the run's training images, at least 2, the first ones drawn [default: all]
+    #[arg(long, value_name = "N", value_parser = count)]
     pub(crate) samples: Option<NonZeroUsize>,
     /// Residuals, relative to the norm, at which a pair counts as converged
     #[arg(long, value_name = "TOL", default_value_t = 1e-8)]
@@ -85,7 +85,7 @@ pub(crate) struct SpectrumArgs {
     /// Threads; the numbers are the same for any [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Folder to write; must be new, empty or an earlier spectrum [default: out/spectra/<run>-<selection>]
+    /// Folder to write; must be new, empty or an earlier spectrum [default: <OUT>/spectra/<run>-<selection>]
     #[arg(long, value_name = "DIR")]
     pub(crate) to: Option<PathBuf>,
     /// Print nothing but errors
@@ -203,8 +203,11 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     if args.probes == 1 {
         bail!("--probes 1: a standard error needs at least 2, or 0 for no density");
     }
-    if args.tol.is_nan() || args.tol <= 0.0 {
-        bail!("--tol {}: expected a positive number", args.tol);
+    if n_samples < 2 {
+        bail!("--samples 1: a covariance needs at least 2");
+    }
+    if !(f64::EPSILON..1.0).contains(&args.tol) {
+        bail!("--tol {}: expected a number from {:.1e} to less than 1", args.tol, f64::EPSILON);
     }
     interrupt::listen()?;
     let to = args.to.clone().unwrap_or_else(|| default_folder(args));
@@ -223,13 +226,19 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     show::say_written(&to)
 }
 
-/// `out/spectra/<run>-<selection>`, with the operator if it is not the Hessian.
+/// `spectra/<run>-<selection>` beside the results, with the operator, the images and the seed where they are not the default.
 fn default_folder(args: &SpectrumArgs) -> PathBuf {
     let mut name = format!("{}-{}", args.run_id(), args.params.join("+"));
     if args.operator != OperatorName::Hessian {
         name = format!("{name}-{}", args.operator.name());
     }
-    PathBuf::from("out/spectra").join(name)
+    if let Some(n) = args.samples {
+        name = format!("{name}-n{n}");
+    }
+    if args.seed != 0 {
+        name = format!("{name}-seed{}", args.seed);
+    }
+    args.out.join("spectra").join(name)
 }
 
 fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samples: usize) -> Result<Found> {
@@ -287,12 +296,26 @@ fn generator(args: &SpectrumArgs, stream: u64) -> ChaCha8Rng {
     rng
 }
 
-/// Over the converged pairs; of the Hessian, over those above their residuals.
+/// What of a sum of `P` products is rounding, relative to the norm.
+fn rounding(top: &Lanczos) -> f64 {
+    f64::EPSILON * (top.vectors().nrows() as f64).sqrt()
+}
+
+/// Converged pairs whose values are not rounding: within that of zero, a direction is any of the null space.
+fn told_apart(top: &Lanczos) -> Vec<usize> {
+    let noise = rounding(top) * top.state.norm;
+    let is = |i: &usize| top.pairs[*i].converged && top.pairs[*i].value.abs() > noise.max(top.pairs[*i].residual);
+    (0..top.pairs.len()).filter(is).collect()
+}
+
+/// Over the converged pairs that are above their residuals and rounding, and where `H_ii` is.
 fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong) -> Gamma {
-    let converged: Vec<usize> = (0..top.pairs.len()).filter(|&i| top.pairs[i].converged).collect();
+    let converged = told_apart(top);
     let of = |values: &[f64]| converged.iter().map(|&i| values[i]).collect::<Vec<f64>>();
     let residual = converged.iter().map(|&i| top.pairs[i].residual).fold(0.0, f64::max);
-    let noise_floor = (operator == OperatorName::Hessian).then_some(residual);
+    let largest = diagonals.values(Diagonal::Hessian).iter().fold(0.0_f64, |most, h| most.max(h.abs()));
+    let of_h = if operator == OperatorName::Hessian { residual } else { 0.0 };
+    let noise_floor = Some(of_h.max(rounding(top) * largest));
     let config = FitConfig { noise_floor, ..FitConfig::top(converged.len()) };
     let ritz = |diagonal| of(&ritz_errors(top, diagonals, diagonal));
     let covariance = |of, with| {
@@ -356,7 +379,8 @@ fn trace(args: &SpectrumArgs, operator: &dyn LinOp<f64>, top: &Lanczos, voice: V
     let watched = Watched::new(operator, |n| stage.advance(n));
     let outside = Deflated::new(&watched, top.vectors());
     let config = TraceConfig { budget, ..Default::default() };
-    let rest = watched::finished(xtrace(&outside, &config, &mut generator(args, 1)))?;
+    // Not XTrace: its error is an estimate that is too small after few products.
+    let rest = watched::finished(hutch_plus_plus(&outside, &config, &mut generator(args, 1)))?;
     stage.done(&format!("{} products", rest.products));
     Ok(TraceEstimate { value: inside + rest.value, ..rest })
 }

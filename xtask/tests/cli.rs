@@ -344,6 +344,16 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
         let error = fails(further);
         assert!(error.contains(words) && error.lines().count() == 1, "{error}");
     }
+    // Directions of the null space of Σ, all of them converged, have no say in the exponent.
+    let null = folder.path().join("null");
+    let said =
+        run(&null, &["--params", "fc2", "--operator", "noise", "--samples", "10", "--top", "40", "--probes", "0"]);
+    assert!(said.contains("31 converged values are zero to rounding and in no fit"), "{said}");
+    for (value, why) in [("-1", "from"), ("inf", "less than 1"), ("1e-300", "from 2.2e-16")] {
+        let error = fails(&["--params", "fc2", "--tol", value]);
+        assert!(error.contains("--tol") && error.contains(why), "{error}");
+    }
+    assert!(fails(&["--params", "fc2", "--samples", "1"]).contains("at least 2"));
     let error = self::fails(&["spectrum", "nope", "--params", "fc2", "--out", text(&out)]);
     assert!(error.contains("no run \"nope\"") && error.contains(id), "{error}");
 }
@@ -398,6 +408,12 @@ fn bad_arguments_are_named() {
     let error = fails(&["reproduce", "--only", "tabel1"]);
     assert!(error.contains("tabel1") && error.contains("table1"), "{error}");
     assert!(fails(&["reproduce", "--seeds", "0"]).contains("--seeds"));
+    let error = fails(&["reproduce", "--seeds", "-1"]);
+    assert!(error.contains("--seeds") && error.contains("expected a whole number from 1"), "{error}");
+    let error = fails(&["reproduce", "--profile", "smoke", "--dry-run", "--checkpoints", "5,9999"]);
+    assert!(error.contains("--checkpoints 9999") && error.contains("epochs"), "{error}");
+    let error = fails(&["data", "verify", "--data-dir", "/no/such/folder"]);
+    assert!(error.contains("/no/such/folder: found no file of any data set"), "{error}");
     let error = fails(&["reproduce", "--threads", "100000"]);
     assert!(error.contains("100000") && error.contains("from 1 to 1024"), "{error}");
     let error = fails(&["reproduce", "--shard", "3/2"]);

@@ -85,7 +85,8 @@ fn write_through(
     let folder = folder_of(path)?;
     fs::create_dir_all(folder).map_err(failed("create its folder"))?;
 
-    let (file, temporary) = create_beside(folder, open).map_err(failed("create a temporary file beside it"))?;
+    let (file, temporary) =
+        create_beside(folder, UNFINISHED, open).map_err(failed("create a temporary file beside it"))?;
     let temporary = RemoveOnDrop(temporary);
     let mut writer = BufWriter::with_capacity(1 << 16, file);
     fill(&mut writer).map_err(failed("write"))?;
@@ -110,13 +111,20 @@ pub(crate) fn folder_of(path: &Path) -> Result<&Path, WriteError> {
     }
 }
 
+/// What the names of [`create_beside`] begin with, for what is being written.
+pub(crate) const UNFINISHED: &str = ".unfinished-";
+
 /// Calls `create` with unused hidden names in `folder` until one is free.
-pub(crate) fn create_beside<T>(folder: &Path, create: impl Fn(&Path) -> io::Result<T>) -> io::Result<(T, PathBuf)> {
+pub(crate) fn create_beside<T>(
+    folder: &Path,
+    beginning: &str,
+    create: impl Fn(&Path) -> io::Result<T>,
+) -> io::Result<(T, PathBuf)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         // Without the final name in it: that may be as long as names can be.
-        let name = format!(".unfinished-{}-{count}{UNFINISHED_SUFFIX}", std::process::id());
+        let name = format!("{beginning}{}-{count}{UNFINISHED_SUFFIX}", std::process::id());
         let temporary = folder.join(name);
         match create(&temporary) {
             Ok(created) => return Ok((created, temporary)),

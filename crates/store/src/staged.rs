@@ -1,7 +1,7 @@
 //! Folders that appear under their name only when complete.
 
-use crate::atomic::{WriteError, create_beside, folder_of, sync_folder};
-use std::fs;
+use crate::atomic::{UNFINISHED, UNFINISHED_SUFFIX, WriteError, create_beside, folder_of, sync_folder};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,8 @@ pub enum OnExisting<'a> {
 
 /// A folder under construction, in a hidden folder beside its final name.
 ///
-/// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. Files put in it with
+/// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a process leaves that is killed, the next
+/// [`StagedDir::create`] in the same folder deletes (on Unix, where a folder can be locked by who builds in it). Files put in it with
 /// [`crate::atomic::write`] and its like are on the disk by then; others are as safe as whoever wrote them made them.
 #[derive(Debug)]
 pub struct StagedDir {
@@ -25,6 +26,8 @@ pub struct StagedDir {
     target: PathBuf,
     folder: PathBuf,
     mark: Option<String>,
+    /// Held open: its lock says that somebody builds here.
+    _lock: Option<File>,
 }
 
 impl StagedDir {
@@ -43,9 +46,10 @@ impl StagedDir {
         };
         check_replaceable(target, mark.as_deref()).map_err(failed("replace"))?;
         fs::create_dir_all(&folder).map_err(failed("create its folder"))?;
-        let ((), staging) = create_beside(&folder, |name| fs::create_dir(name))
-            .map_err(failed("create a temporary folder beside it"))?;
-        Ok(Self { staging, target: target.to_owned(), folder, mark })
+        remove_abandoned(&folder);
+        let (_lock, staging) =
+            create_beside(&folder, UNFINISHED, create_locked).map_err(failed("create a temporary folder beside it"))?;
+        Ok(Self { staging, target: target.to_owned(), folder, mark, _lock })
     }
 
     /// Where to put the files meanwhile.
@@ -88,7 +92,8 @@ impl StagedDir {
         if !self.target.exists() {
             return Ok(None);
         }
-        let ((), reserved) = create_beside(&self.folder, |name| fs::create_dir(name))?;
+        // Under a name that nobody takes for abandoned: it may be the only copy.
+        let ((), reserved) = create_beside(&self.folder, ".replaced-", |name| fs::create_dir(name))?;
         // An empty folder may be renamed over on Unix but not everywhere.
         fs::remove_dir(&reserved)?;
         fs::rename(&self.target, &reserved)?;
@@ -100,6 +105,37 @@ impl Drop for StagedDir {
     fn drop(&mut self) {
         // Gone already if it was published.
         let _ = fs::remove_dir_all(&self.staging);
+    }
+}
+
+/// Creates a folder and, where that can be done, locks it.
+fn create_locked(name: &Path) -> io::Result<Option<File>> {
+    fs::create_dir(name)?;
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let folder = File::open(name)?;
+    // Where there are no locks, nothing is taken for abandoned either.
+    if folder.lock().is_ok() && !name.exists() {
+        // Somebody took it for abandoned before it was locked: another name.
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    Ok(Some(folder))
+}
+
+/// Deletes the folders in `folder` in which a process built that has been killed. What cannot be deleted stays.
+fn remove_abandoned(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten().filter(|_| cfg!(unix)) {
+        let name = entry.file_name();
+        let unfinished = name.to_str().is_some_and(|n| n.starts_with(UNFINISHED) && n.ends_with(UNFINISHED_SUFFIX));
+        if unfinished && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            // Held until it is gone, so that nobody else begins with it.
+            let abandoned = File::open(entry.path()).ok().filter(|folder| folder.try_lock().is_ok());
+            if abandoned.is_some() {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 
@@ -165,6 +201,24 @@ mod tests {
         write(&staged.path().join("a/b"), b"").unwrap();
         drop(staged);
         assert!(entries(root.path()).is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_process_left_is_deleted_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        let alive = StagedDir::create(&root.path().join("one"), OURS).unwrap();
+        write(&alive.path().join("summary.json"), b"1").unwrap();
+        let left = root.path().join(".unfinished-999999999-0.part");
+        write(&left.join("moments.npz"), b"half").unwrap();
+        let only_copy = root.path().join(".replaced-999999999-1.part");
+        write(&only_copy.join("summary.json"), b"0").unwrap();
+        let file = root.path().join(".unfinished-999999999-2.part");
+        fs::write(&file, "being written").unwrap();
+        let other = StagedDir::create(&root.path().join("two"), OURS).unwrap();
+        assert!(!left.exists() && only_copy.exists() && file.exists() && other.path().exists());
+        alive.publish().unwrap();
+        assert_eq!(fs::read(root.path().join("one/summary.json")).unwrap(), b"1");
     }
 
     #[test]

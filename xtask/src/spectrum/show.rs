@@ -1,7 +1,7 @@
 //! How a spectrum is shown: a table on the terminal, `spectrum.json`, `pairs.csv`, a figure.
 
 use super::by_layer::LayerShare;
-use super::{Exponent, Found, Gamma, SUMMARY, SpectrumArgs, ritz_errors};
+use super::{Exponent, Found, Gamma, SUMMARY, SpectrumArgs, ritz_errors, told_apart};
 use crate::outputs::{centred_points, title};
 use crate::plan::RunSpec;
 use crate::provenance::Provenance;
@@ -73,6 +73,10 @@ pub(super) fn print(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Resul
     if top.stop != Stop::Converged {
         writeln!(out, "only {n_converged} of {} pairs converged: {}", top.pairs.len(), stop(top.stop))?;
     }
+    let noise = n_converged - told_apart(top).len();
+    if noise > 0 {
+        writeln!(out, "{noise} converged values are zero to rounding and in no fit")?;
+    }
     let Gamma { c, m2 } = &found.gamma;
     writeln!(out, "γ of C on H   {}", exponent(c))?;
     writeln!(out, "γ of M₂ on H  {}", exponent(m2))?;
@@ -87,7 +91,13 @@ pub(super) fn print(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Resul
         writeln!(out)?;
     }
     let share = top.values().iter().sum::<f64>() / trace.value;
-    writeln!(out, "trace {:.6e} ± {:.1e}, {:.1} % of it above", trace.value, trace.standard_error, 100.0 * share)?;
+    writeln!(
+        out,
+        "trace {:.6e} ± {:.1e}, {:.1} % of it in the pairs above",
+        trace.value,
+        trace.standard_error,
+        100.0 * share
+    )?;
     writeln!(out, "{} products in {:.1} s", found.products, found.wall_s)?;
     Ok(())
 }
@@ -275,7 +285,7 @@ fn density_panel(found: &Found, density: &SpectralDensity) -> Panel {
 
 /// `C_ii` and `(M₂)_ii` on `H_ii` of converged directions, each divided by its geometric mean.
 fn scatter_panel(found: &Found) -> Panel {
-    let converged = found.top.pairs.iter().filter(|pair| pair.converged).count();
+    let used = told_apart(&found.top).len();
     let mut layers: Vec<Layer> =
         vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()];
     let gamma = &found.gamma;
@@ -288,5 +298,5 @@ fn scatter_panel(found: &Found) -> Panel {
         }
     }
     let (x, y) = ("H_{ii} / geometric mean", "C_{ii}, (M_{2})_{ii} / geometric mean");
-    Panel::new(format!("{converged} converged directions"), Axis::log10(x), Axis::log10(y), layers)
+    Panel::new(format!("{used} converged directions"), Axis::log10(x), Axis::log10(y), layers)
 }
