@@ -65,6 +65,16 @@ pub(crate) fn select(architecture: &Architecture, names: &[String]) -> Result<Se
     Ok(Selection::new(architecture, selected.into_iter().map(|(parameter, _)| parameter))?)
 }
 
+/// The selected tensors by name, in the order of a vector over `selection`, each with how many entries it has.
+pub(crate) fn layout(architecture: &Architecture, selection: &Selection) -> Vec<(String, usize)> {
+    let layers = layer_names(architecture);
+    let named = |at: &Parameter| {
+        let layer = layers.iter().find(|(position, _)| *position == at.layer).map_or("", |(_, name)| name);
+        format!("{layer}.{}", at.part)
+    };
+    selection.parameters().iter().map(named).zip(selection.offsets().map(|entries| entries.len())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +86,9 @@ mod tests {
         let select = |names: &[&str]| select(&architecture, &names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>());
         assert_eq!(select(&["all"]).unwrap(), Selection::all(&architecture));
         assert_eq!(select(&["fc2", "conv1.weight"]).unwrap().n_params(), 20 * 10 + 10 + 27 * 32);
+        let two = layout(&architecture, &select(&["fc2", "conv1.weight"]).unwrap());
+        let expected = [("conv1.weight", 27 * 32), ("fc2.weight", 20 * 10), ("fc2.bias", 10)];
+        assert_eq!(two, expected.map(|(name, len)| (name.to_owned(), len)));
         assert_eq!(select(&["fc1"]).unwrap(), Selection::dense_weights(&architecture, [0]).unwrap());
         for (names, words) in [
             (&[""][..], "no parameters selected; known: all, conv1, conv1.weight, conv1.bias"),

@@ -73,6 +73,9 @@ pub(crate) struct SpectrumArgs {
     /// Probes of the density, at least 2, or 0 for none
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(crate) probes: usize,
+    /// Also write the Ritz vectors: `vectors.npz` with `values` [K] and `vectors` [K, P], laid out as `layout` in spectrum.json
+    #[arg(long)]
+    pub(crate) vectors: bool,
     /// Seeds the random vectors
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
@@ -141,6 +144,8 @@ impl OperatorName {
 /// What was found of a spectrum.
 struct Found {
     n_params: usize,
+    /// Tensors by name, in the vectors' order, with their sizes.
+    layout: Vec<(String, usize)>,
     n_samples: usize,
     batch: usize,
     top: Lanczos,
@@ -223,7 +228,7 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
         return Ok(());
     }
     show::print(args, &run.spec, &found)?;
-    show::say_written(&to)
+    show::say_written(args, &to)
 }
 
 /// `spectra/<run>-<selection>` beside the results, with the operator, the images and the seed where they are not the default.
@@ -275,6 +280,7 @@ fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samp
     let batch = spec.batch.min(n_samples);
     Ok(Found {
         n_params: P,
+        layout: parameters::layout(net.architecture(), selection),
         n_samples,
         batch,
         top,

@@ -239,7 +239,7 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
         args.extend(["--to", text(to)]);
         succeeds(&args)
     };
-    let said = run(&one, &["--params", "fc2", "--top", "10", "--threads", "1"]);
+    let said = run(&one, &["--params", "fc2", "--top", "10", "--threads", "1", "--vectors"]);
     assert!(said.contains("γ of C on H") && said.contains("products in"), "{said}");
     let two_args = ["spectrum", "--run", id, "--out", text(&out), "--to", text(&two), "--params", "fc2.weight"];
     succeeds(&[&two_args[..], &["--top", "10", "--threads", "2"]].concat());
@@ -276,6 +276,14 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
         serde_json::from_str(&fs::read_to_string(one.join("spectrum.json")).unwrap()).unwrap();
     let pairs = found["pairs"].as_array().unwrap();
     assert!(pairs.len() == 10 && pairs.iter().all(|pair| pair["converged"] == true), "{found}");
+    assert_eq!(found["layout"], serde_json::json!([{ "name": "fc2.weight", "entries": P }]));
+    let vectors = superlinear_store::npz::read(&one.join("vectors.npz")).unwrap();
+    let superlinear_store::array::OwnedValues::F64(ritz) = &vectors["vectors"].values else { panic!("{vectors:?}") };
+    assert_eq!(vectors["vectors"].shape, [10, P]);
+    for (i, ritz) in ritz.chunks_exact(P).enumerate() {
+        let along: f64 = (0..P).map(|row| V[row * P + i] * ritz[row]).sum();
+        assert!((along.abs() - 1.0).abs() < 1e-6, "{i}: {along}");
+    }
     for (i, pair) in pairs.iter().enumerate() {
         let of = |key: &str| pair[key].as_f64().unwrap();
         assert!((of("value") / truth[i] - 1.0).abs() < 1e-8, "{i}: {pair} {}", truth[i]);

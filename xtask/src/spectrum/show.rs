@@ -13,12 +13,16 @@ use superlinear_curvature::Diagonal;
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Guide, Layer, Line, Marker, Panel, Scatter, render};
 use superlinear_spectra::{SpectralDensity, Stop};
 use superlinear_stats::PowerLawFit;
-use superlinear_store::{atomic, csv, json};
+use superlinear_store::array::ArrayView;
+use superlinear_store::npz::Compression;
+use superlinear_store::{atomic, csv, json, npz};
 
 /// The pairs' file.
 const PAIRS: &str = "pairs.csv";
 /// The figure's files, without extension.
 const FIGURE: &str = "spectrum";
+/// The vectors' file.
+const VECTORS: &str = "vectors.npz";
 /// Columns of [`PAIRS`]; for each of [`DIAGONALS`] follow its value, its standard error over draws of the images, and the most by
 /// which the Ritz vector can have moved it.
 const HEADER: [&str; 15] = [
@@ -106,8 +110,9 @@ pub(super) fn print(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Resul
 ///
 /// # Errors
 /// When nobody listens.
-pub(super) fn say_written(to: &Path) -> Result<()> {
-    Ok(writeln!(std::io::stdout(), "{}: {SUMMARY}, {PAIRS}, {FIGURE}.svg, {FIGURE}.png", to.display())?)
+pub(super) fn say_written(args: &SpectrumArgs, to: &Path) -> Result<()> {
+    let vectors = if args.vectors { format!(", {VECTORS}") } else { String::new() };
+    Ok(writeln!(std::io::stdout(), "{}: {SUMMARY}, {PAIRS}, {FIGURE}.svg, {FIGURE}.png{vectors}", to.display())?)
 }
 
 /// Writes every file.
@@ -125,6 +130,13 @@ pub(super) fn write(args: &SpectrumArgs, spec: &RunSpec, found: &Found, to: &Pat
         row
     };
     csv::write(&to.join(PAIRS), &HEADER, (0..found.top.pairs.len()).map(row))?;
+    if args.vectors {
+        let (V, values) = (found.top.vectors(), found.top.values());
+        let rows: Vec<f64> = V.col_iter().flat_map(|v| v.iter().copied()).collect();
+        let shape = [V.ncols(), V.nrows()];
+        let arrays = [("values", ArrayView::new(&shape[..1], &values)?), ("vectors", ArrayView::new(&shape, &rows)?)];
+        npz::write(&to.join(VECTORS), &arrays, Compression::Stored)?;
+    }
     let drawn = render(&figure(args, spec, found))?;
     atomic::write(&to.join(format!("{FIGURE}.svg")), drawn.svg.as_bytes())?;
     atomic::write(&to.join(format!("{FIGURE}.png")), &drawn.png)?;
@@ -219,6 +231,7 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
         "parameters": args.params,
         "operator": args.operator.name(),
         "n_params": found.n_params,
+        "layout": found.layout.iter().map(|(name, len)| json!({ "name": name, "entries": len })).collect::<Vec<_>>(),
         "n_samples": found.n_samples,
         "batch": found.batch,
         "conventions": {
