@@ -4,10 +4,10 @@
 
 mod by_layer;
 mod show;
+mod subject;
 mod watched;
 
 use crate::cli::{count, threads};
-use crate::finished_run::{FinishedRun, FoundRun};
 use crate::progress::Voice;
 use crate::provenance::Provenance;
 use crate::{interrupt, parameters, reproduce};
@@ -22,9 +22,9 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+use subject::{Asked, Images, Subject};
 use superlinear_curvature::{Diagonal, DiagonalsAlong, MeanLoss, Selection};
-use superlinear_datasets::Normalisation;
-use superlinear_nets::Network;
+use superlinear_nets::{Activation, Loss, Samples};
 use superlinear_noise::{Sampling, batch_factor};
 use superlinear_spectra::{
     Deflated, DensityConfig, Lanczos, LanczosConfig, SpectralDensity, TraceConfig, TraceEstimate, TraceStop, Wanted,
@@ -50,11 +50,27 @@ const TRACE_PRODUCTS: usize = 60;
 #[derive(Debug, clap::Args)]
 pub(crate) struct SpectrumArgs {
     /// A run's id, as in summary.json
-    #[arg(required_unless_present = "run")]
+    #[arg(required_unless_present_any = ["run", "weights"])]
     run_id: Option<String>,
     /// The same by name
     #[arg(long, value_name = "RUN_ID", conflicts_with = "run_id")]
     run: Option<String>,
+    /// In place of a run, any network of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in] and, where there is
+    /// one, `<layer>.bias`; `fc1` is then the first
+    #[arg(long, value_name = "FILE", requires = "data", conflicts_with_all = ["run_id", "run"])]
+    weights: Option<PathBuf>,
+    /// With --weights: an npz file of `x` [N, d_in], as the network takes it, and of the classes `y` [N]
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    data: Option<PathBuf>,
+    /// With --weights: ce, mse (of the softmax) or linear-mse
+    #[arg(long, value_name = "LOSS", requires = "weights", default_value_t = Loss::CrossEntropy)]
+    loss: Loss,
+    /// With --weights: what stands between two layers
+    #[arg(long, requires = "weights", value_enum, default_value_t = ActivationName::Relu)]
+    activation: ActivationName,
+    /// With --weights: the size of a mini-batch, which C = Σ/B is of
+    #[arg(long, value_name = "B", requires = "weights", value_parser = count, default_value_t = NonZeroUsize::MIN)]
+    batch: NonZeroUsize,
     /// Parameters: `fc2` (weight and bias), `conv1.weight`, several jointly with commas, or `all`
     #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) params: Vec<String>,
@@ -98,7 +114,31 @@ pub(crate) struct SpectrumArgs {
 
 impl SpectrumArgs {
     fn run_id(&self) -> &str {
-        self.run_id.as_ref().or(self.run.as_ref()).expect("one of the two is required")
+        self.run_id.as_ref().or(self.run.as_ref()).expect("one of the two is required where there are no files")
+    }
+
+    /// For messages.
+    fn of_what(&self) -> String {
+        match &self.data {
+            Some(data) => data.display().to_string(),
+            None => format!("run {}", self.run_id()),
+        }
+    }
+}
+
+/// What stands between two layers of a network from a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ActivationName {
+    Relu,
+    Tanh,
+}
+
+impl From<ActivationName> for Activation {
+    fn from(name: ActivationName) -> Self {
+        match name {
+            ActivationName::Relu => Self::Relu,
+            ActivationName::Tanh => Self::Tanh,
+        }
     }
 }
 
@@ -195,21 +235,21 @@ impl Exponent {
 /// the user interrupts; nothing has been written then.
 pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     let start = Instant::now();
-    let run = FoundRun::find(&args.out, args.run_id())?;
-    let selection = parameters::select(&run.spec().architecture(), &args.params)?;
-    let available = run.spec().n_samples();
+    let asked = Asked::of(args)?;
+    let selection = parameters::select(&asked.architecture(), &args.params)?;
+    let available = asked.n_samples();
     let n_samples = args.samples.map_or(available, usize::from);
     if args.top.get() > selection.n_params() {
         bail!("--top {}: {} has {} parameters", args.top, args.params.join(","), selection.n_params());
     }
     if n_samples > available {
-        bail!("--samples {n_samples}: run {} has {available} training images", args.run_id());
+        bail!("--samples {n_samples}: {} has {available} training images", args.of_what());
     }
     if args.probes == 1 {
         bail!("--probes 1: a standard error needs at least 2, or 0 for no density");
     }
     if n_samples < 2 {
-        bail!("--samples 1: a covariance needs at least 2");
+        bail!("{n_samples} sample of {}: a covariance needs at least 2", args.of_what());
     }
     if !(f64::EPSILON..1.0).contains(&args.tol) {
         bail!("--tol {}: expected a number from {:.1e} to less than 1", args.tol, f64::EPSILON);
@@ -217,23 +257,27 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     interrupt::listen()?;
     let to = args.to.clone().unwrap_or_else(|| default_folder(args));
     let staged = StagedDir::create(&to, OnExisting::ReplaceIfItHolds(SUMMARY))?;
-    let run = run.load(args.data_dir.as_deref())?;
+    let subject = asked.load(args, n_samples)?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(reproduce::threads(args.threads)).build();
-    let found = pool.context("cannot start threads")?.install(|| measure(args, &run, &selection, n_samples))?;
+    let found = pool.context("cannot start threads")?.install(|| measure(args, &subject, &selection))?;
     let found = Found { wall_s: start.elapsed().as_secs_f64(), ..found };
-    show::write(args, &run.spec, &found, staged.path(), Provenance::here())?;
+    show::write(args, &subject, &found, staged.path(), Provenance::here())?;
     interrupt::check()?;
     staged.publish()?;
     if args.quiet {
         return Ok(());
     }
-    show::print(args, &run.spec, &found)?;
+    show::print(args, &subject, &found)?;
     show::say_written(args, &to)
 }
 
 /// `spectra/<run>-<selection>` beside the results, with the operator, the images and the seed where they are not the default.
 fn default_folder(args: &SpectrumArgs) -> PathBuf {
-    let mut name = format!("{}-{}", args.run_id(), args.params.join("+"));
+    let of = match &args.weights {
+        Some(weights) => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        None => args.run_id().to_owned(),
+    };
+    let mut name = format!("{of}-{}", args.params.join("+"));
     if args.operator != OperatorName::Hessian {
         name = format!("{name}-{}", args.operator.name());
     }
@@ -246,14 +290,24 @@ fn default_folder(args: &SpectrumArgs) -> PathBuf {
     args.out.join("spectra").join(name)
 }
 
-fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samples: usize) -> Result<Found> {
-    let spec = &run.spec;
-    let indices = run.training.indices[..n_samples].to_vec();
-    let images = ImageSamples::drawn(&run.data.train, indices, Normalisation::of(spec.dataset));
-    let net = Network::<f32>::new(spec.architecture(), run.trained.weights.clone())
-        .with_context(|| format!("{}: weights", args.run_id()))?
-        .cast::<f64>();
-    let of = MeanLoss::new(&net, spec.loss, &images, selection.clone())?;
+fn measure(args: &SpectrumArgs, subject: &Subject, selection: &Selection) -> Result<Found> {
+    match &subject.images {
+        Images::Drawn { data, indices, normalisation } => {
+            let images = ImageSamples::drawn(&data.train, indices.clone(), *normalisation);
+            measure_over(args, subject, &images, selection)
+        }
+        Images::Given(samples) => measure_over(args, subject, samples, selection),
+    }
+}
+
+fn measure_over(
+    args: &SpectrumArgs,
+    subject: &Subject,
+    images: &impl Samples<f64>,
+    selection: &Selection,
+) -> Result<Found> {
+    let n_samples = images.n_samples();
+    let of = MeanLoss::new(&subject.net, subject.loss, images, selection.clone())?;
     let operator = match args.operator {
         OperatorName::Hessian => of.hessian(),
         OperatorName::Ggn => of.gauss_newton(),
@@ -271,16 +325,16 @@ fn measure(args: &SpectrumArgs, run: &FinishedRun, selection: &Selection, n_samp
     });
     let diagonals = watched::finished(diagonals)?;
     stage.done(&format!("of H, Σ and M₂ along {K} vectors"));
-    let factor = batch_factor(spec.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
+    let factor = batch_factor(subject.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
     let gamma = gamma(args.operator, &top, &diagonals);
-    let layers = by_layer::by_layer(args, run, selection, &top);
+    let layers = by_layer::by_layer(args, subject, selection, &top);
     let trace = trace(args, &operator, &top, voice)?;
     let density = density(args, &operator, voice)?;
     let products = top.state.products + 3 * K + trace.products + density.as_ref().map_or(0, |found| found.products);
-    let batch = spec.batch.min(n_samples);
+    let batch = subject.batch.min(n_samples);
     Ok(Found {
         n_params: P,
-        layout: parameters::layout(net.architecture(), selection),
+        layout: parameters::layout(subject.net.architecture(), selection),
         n_samples,
         batch,
         top,

@@ -293,6 +293,29 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
             assert!((of(key) / dense - 1.0).abs() < 1e-5, "{i}: {pair} {dense}");
         }
     }
+    // The exported files are a network and images like any other's: the same numbers.
+    let files = ["weights.safetensors", "data.npz"].map(|file| exported.join(file));
+    let of_files = |weights: &Path, data: &Path, further: &[&str]| {
+        let mut args = vec!["spectrum", "--weights", text(weights), "--data", text(data), "--params", "fc2"];
+        args.extend(["--top", "10", "--loss", "mse"]);
+        args.extend(further);
+        args.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let again = folder.path().join("again");
+    let batch = found["batch"].to_string();
+    succeeds(&as_strs(&of_files(&files[0], &files[1], &["--batch", &batch, "--to", text(&again)])));
+    let of_files_found: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(again.join("spectrum.json")).unwrap()).unwrap();
+    for key in ["pairs", "gamma", "trace", "n_samples"] {
+        assert_eq!(of_files_found[key], found[key], "{key}");
+    }
+    let error = fails(&as_strs(&of_files(&files[1], &files[1], &["--to", text(&again)])));
+    assert!(error.contains("data.npz"), "{error}");
+    let moments = exported.join("moments.npz");
+    let error = fails(&as_strs(&of_files(&files[0], &moments, &["--to", text(&again)])));
+    assert!(error.contains("moments.npz: no array \"x\"; found"), "{error}");
+    let error = fails(&["spectrum", id, "--weights", text(&files[0]), "--data", text(&moments), "--params", "all"]);
+    assert!(error.contains("cannot be used with"), "{error}");
     // All the directions that the run's own fit uses: its slope, and the sampling error of its bootstrap, which 20 draws tell to 16 %.
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(out.join("tiny/summary.json")).unwrap()).unwrap();
@@ -407,6 +430,10 @@ fn a_dry_run_says_what_it_would_cost_and_writes_nothing() {
     }
     assert!(plan.contains("75 runs: about "), "{plan}");
     assert!(!out.exists());
+}
+
+fn as_strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
 }
 
 #[test]

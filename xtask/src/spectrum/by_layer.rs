@@ -1,7 +1,7 @@
 //! What is joint about a spectrum over several layers: how much of its directions lies in each, and what each gives alone.
 
+use super::subject::Subject;
 use super::{OperatorName, SpectrumArgs};
-use crate::finished_run::FinishedRun;
 use crate::parameters;
 use crate::record::LayerRecord;
 use superlinear_curvature::Selection;
@@ -30,23 +30,23 @@ pub(super) struct Alone {
 /// The selected layers, first to last; none when there is only one.
 pub(super) fn by_layer(
     args: &SpectrumArgs,
-    run: &FinishedRun,
+    subject: &Subject,
     selection: &Selection,
     top: &Lanczos,
 ) -> Vec<LayerShare> {
-    let architecture = run.spec.architecture();
+    let architecture = subject.net.architecture();
     let vectors = top.vectors();
     let records = if args.operator == OperatorName::Hessian && args.samples.is_none() {
-        run.trained_layers()
+        &subject.records[..]
     } else {
         // Those records are of the Hessian, over all images.
-        Vec::new()
+        &[]
     };
     let dense: Vec<usize> = (0..architecture.layers().len())
         .filter(|&position| matches!(architecture.layers()[position], Layer::Dense { .. }))
         .collect();
     let mut layers = Vec::new();
-    for (position, name) in parameters::layer_names(&architecture) {
+    for (position, name) in parameters::layer_names(architecture) {
         let own: Vec<_> =
             selection.parameters().iter().zip(selection.offsets()).filter(|(at, _)| at.layer == position).collect();
         if own.is_empty() {

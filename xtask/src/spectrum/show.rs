@@ -1,9 +1,9 @@
 //! How a spectrum is shown: a table on the terminal, `spectrum.json`, `pairs.csv`, a figure.
 
 use super::by_layer::LayerShare;
+use super::subject::Subject;
 use super::{Exponent, Found, Gamma, SUMMARY, SpectrumArgs, ritz_errors, told_apart};
-use crate::outputs::{centred_points, title};
-use crate::plan::RunSpec;
+use crate::outputs::centred_points;
 use crate::provenance::Provenance;
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -53,11 +53,11 @@ const POINTS: usize = 600;
 ///
 /// # Errors
 /// When nobody listens.
-pub(super) fn print(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Result<()> {
+pub(super) fn print(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Result<()> {
     let mut out = std::io::stdout().lock();
     let Found { n_params, n_samples, batch, top, trace, .. } = found;
     let heading = format!("{} over {}", args.operator.words().replace("_{2}", "₂"), args.params.join(","));
-    writeln!(out, "{}: {heading}, {n_params} parameters, {n_samples} images; C = Σ/{batch}", spec.id())?;
+    writeln!(out, "{}: {heading}, {n_params} parameters, {n_samples} images; C = Σ/{batch}", subject.id)?;
     writeln!(
         out,
         "{:>4} {:>15} {:>9}  {:<9} {:>11} {:>9} {:>11} {:>9} {:>11} {:>9}",
@@ -119,7 +119,7 @@ pub(super) fn say_written(args: &SpectrumArgs, to: &Path) -> Result<()> {
 ///
 /// # Errors
 /// When one cannot be written or drawn.
-pub(super) fn write(args: &SpectrumArgs, spec: &RunSpec, found: &Found, to: &Path, by: Provenance) -> Result<()> {
+pub(super) fn write(args: &SpectrumArgs, subject: &Subject, found: &Found, to: &Path, by: Provenance) -> Result<()> {
     let (measured, angles) = (DIAGONALS.map(|of| found.measured(of)), found.top.rotations().outside);
     let row = |i: usize| {
         let pair = found.top.pairs[i];
@@ -137,10 +137,10 @@ pub(super) fn write(args: &SpectrumArgs, spec: &RunSpec, found: &Found, to: &Pat
         let arrays = [("values", ArrayView::new(&shape[..1], &values)?), ("vectors", ArrayView::new(&shape, &rows)?)];
         npz::write(&to.join(VECTORS), &arrays, Compression::Stored)?;
     }
-    let drawn = render(&figure(args, spec, found))?;
+    let drawn = render(&figure(args, subject, found))?;
     atomic::write(&to.join(format!("{FIGURE}.svg")), drawn.svg.as_bytes())?;
     atomic::write(&to.join(format!("{FIGURE}.png")), &drawn.png)?;
-    Ok(json::write(&to.join(SUMMARY), &summary(args, spec, found, by))?)
+    Ok(json::write(&to.join(SUMMARY), &summary(args, subject, found, by))?)
 }
 
 /// A diagonal with its errors.
@@ -187,7 +187,7 @@ fn exponent(found: &Result<Exponent, String>) -> String {
     }
 }
 
-fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -> Value {
+fn summary(args: &SpectrumArgs, subject: &Subject, found: &Found, by: Provenance) -> Value {
     let fit = |found: &Result<Exponent, String>| match found {
         Ok(found) => json!({
             "slope": found.fit.slope, "se": found.fit.se, "robust": "HC3", "r2": found.fit.r2,
@@ -225,9 +225,8 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
         json!({ "name": layer.name, "shares": layer.shares, "gamma_alone": alone })
     };
     json!({
-        "schema": 2,
-        "run": spec.id(),
-        "spec": spec,
+        "schema": 3,
+        "of": subject.origin,
         "parameters": args.params,
         "operator": args.operator.name(),
         "n_params": found.n_params,
@@ -265,10 +264,10 @@ fn summary(args: &SpectrumArgs, spec: &RunSpec, found: &Found, by: Provenance) -
     })
 }
 
-fn figure(args: &SpectrumArgs, spec: &RunSpec, found: &Found) -> Figure {
+fn figure(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Figure {
     let density = found.density.as_ref().map(|density| density_panel(found, density));
     let panels: Vec<Panel> = density.into_iter().chain([scatter_panel(found)]).collect();
-    let what = format!("{} of {}: {}", args.operator.words(), args.params.join(", "), title(spec));
+    let what = format!("{} of {}: {}", args.operator.words(), args.params.join(", "), subject.title);
     Figure::new(what, 1, panels.len(), panels)
 }
 
