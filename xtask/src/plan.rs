@@ -11,7 +11,7 @@ use superlinear_training::SgdConfig;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Profile {
-    /// Seconds: 300 real images a class, one seed
+    /// A minute or two: 300 real images a class, one seed
     Smoke,
     /// Minutes: MNIST at the paper's own scale, two seeds
     Quick,

@@ -1,5 +1,7 @@
 //! `report.html`: one self-contained page, rendered from the summary.
 
+mod symbols;
+
 use crate::claims::number;
 use crate::summary::Summary;
 use anyhow::{Context, Result};
@@ -18,6 +20,7 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     environment.add_filter("math", |text: String| Value::from_safe_string(math(&text)));
+    environment.add_filter("plain", |text: String| text.replace(['`', '{', '}'], ""));
     environment.add_filter("found", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), number));
     environment.add_filter("small", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.1e}")));
     environment.add_template("report", include_str!("../templates/report.html")).context("report template")?;
@@ -39,46 +42,83 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
         window => early_stop.window, accuracy => early_stop.accuracy, loss => format!("{:e}", early_stop.loss),
     };
     let page = environment.get_template("report").context("report template")?;
-    page.render(context! { summary, figures, tables, at_scale, rerun, setting, sgd }).context("report template")
+    page.render(context! { summary, figures, tables, symbols => symbols::SYMBOLS, at_scale, rerun, setting, sgd })
+        .context("report template")
 }
 
-/// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power.
+/// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power, `Σ_{m≤k}` an index in braces, and words in backticks
+/// are code. Without braces an index ends at the first sign that is no letter or digit, or stands raised itself, as in `σ_w²`.
 fn math(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
-    let mut open: Option<&str> = None;
-    for c in text.chars() {
-        if let Some(tag) = open
-            && !c.is_alphanumeric()
-        {
-            html.push_str(&format!("</{tag}>"));
-            open = None;
-        }
-        match c {
-            '_' | '^' => {
-                let tag = if c == '_' { "sub" } else { "sup" };
-                html.push_str(&format!("<{tag}>"));
-                open = Some(tag);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        rest = &rest[c.len_utf8()..];
+        let tag = match c {
+            '_' => "sub",
+            '^' => "sup",
+            '`' => "code",
+            _ => {
+                html.push_str(&escaped(c));
+                continue;
             }
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            c => html.push(c),
+        };
+        let enclosed =
+            if c == '`' { rest.split_once('`') } else { rest.strip_prefix('{').and_then(|x| x.split_once('}')) };
+        let (inner, after) = match enclosed {
+            Some(found) => found,
+            None if c == '`' => ("", rest),
+            None => rest.split_at(rest.find(|c: char| !c.is_alphanumeric() || is_raised(c)).unwrap_or(rest.len())),
+        };
+        if inner.is_empty() {
+            html.push(c);
+        } else {
+            html.push_str(&format!("<{tag}>{}</{tag}>", inner.chars().map(escaped).collect::<String>()));
         }
-    }
-    if let Some(tag) = open {
-        html.push_str(&format!("</{tag}>"));
+        rest = after;
     }
     html
+}
+
+/// Whether a letter or digit is a superscript, and so a power or a transpose and no part of an index.
+fn is_raised(c: char) -> bool {
+    "ᵀ⁰¹²³⁴⁵⁶⁷⁸⁹ⁿⁱ".contains(c)
+}
+
+fn escaped(c: char) -> String {
+    match c {
+        '&' => "&amp;".to_owned(),
+        '<' => "&lt;".to_owned(),
+        '>' => "&gt;".to_owned(),
+        '"' => "&quot;".to_owned(),
+        c => c.to_string(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::math;
+    use super::symbols::SYMBOLS;
 
     #[test]
     fn indices_and_powers_become_markup_and_the_rest_is_escaped() {
         assert_eq!(math("C_ii ∝ H_ii^γ"), "C<sub>ii</sub> ∝ H<sub>ii</sub><sup>γ</sup>");
         assert_eq!(math("a < b & κ_max·x"), "a &lt; b &amp; κ<sub>max</sub>·x");
+    }
+
+    #[test]
+    fn an_index_ends_with_its_braces_or_before_a_power_and_backticks_are_code() {
+        assert_eq!(math("‖U_kᵀV_k‖²"), "‖U<sub>k</sub>ᵀV<sub>k</sub>‖²");
+        assert_eq!(math("σ_w², Σ_{m≤k}κ_m²"), "σ<sub>w</sub>², Σ<sub>m≤k</sub>κ<sub>m</sub>²");
+        assert_eq!(math("γ_M₂ of C^{hh}_{SD}"), "γ<sub>M₂</sub> of C<sup>hh</sup><sub>SD</sub>");
+        assert_eq!(math("`run <a_b>`: a ` alone"), "<code>run &lt;a_b&gt;</code>: a ` alone");
+    }
+
+    #[test]
+    fn every_symbol_is_defined_once() {
+        let mut names: Vec<&str> = SYMBOLS.iter().map(|(symbol, _)| *symbol).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), SYMBOLS.len());
+        assert!(SYMBOLS.iter().all(|(_, definition)| !definition.is_empty()));
     }
 }

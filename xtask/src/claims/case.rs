@@ -97,6 +97,12 @@ impl Case {
         };
         Self { subject, quantity, asked: asked.to_string(), estimate, interval, outcome }
     }
+
+    /// Says beside what is asked where it comes from.
+    pub(crate) fn because(mut self, why: &str) -> Self {
+        self.asked = format!("{}, {why}", self.asked);
+        self
+    }
 }
 
 /// The cases in words, quantity by quantity: what was asked, the range found, how many are as asked.

@@ -32,7 +32,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let figure = Figure::new("Curvature X = |κ_{m}| and alignment Y = (u_{m}·v_{i})²", 1, 3, panels);
     let names: Vec<String> = found.iter().map(|(run, _)| title(&run.spec)).collect();
     let caption = format!(
-        "{}. Left: Pearson's correlation of ln X and ln Y over all eigenpairs of 20 samples a class, for each direction of H (points); \
+        "{}. κ_m and u_m are the eigenpairs of one sample's Hessian, v_i those of H. Left: Pearson's correlation of ln X and ln Y over all eigenpairs of 20 samples a class, for each direction of H (points); \
          lines are means over bins of directions, bands the mean 95 % bootstrap intervals over samples, dotted lines Spearman's rank \
          correlation likewise. Middle: the same over the \
          leading eigenpair of each sample. Right: the exponent of (M₂)_ii on H_ii over the same samples, and after the curvatures have \
@@ -147,7 +147,7 @@ fn table(found: &[(&RunRecord, &SpectralRecord)]) -> Table {
     });
     Table {
         name: "alignment".to_owned(),
-        caption: "Mean over directions of the correlation of ln X and ln Y with its 95 % bootstrap interval, over all eigenpairs and over each sample's leading one; the exponent of M₂ on H over the \
+        caption: "Mean over directions of the correlation of ln X and ln Y, curvature X = |κ_m| and alignment Y = (u_m·v_i)², with its 95 % bootstrap interval, over all eigenpairs and over each sample's leading one; the exponent of M₂ on H over the \
                   chosen samples, as measured and shuffled; and the share of γ − 1 that goes with the correlation among samples of one \
                   rank, and with all of it."
             .to_owned(),

@@ -33,7 +33,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let caption = "Above: (M₂)_ii against the curvature, in units of κ_max, the largest ‖h_p‖; the shaded wedge \
                    (vᵀHv)² ≤ vᵀM₂v ≤ κ_max·vᵀHv is a theorem for positive semidefinite h_p. For MSE, whose h_p are \
                    indefinite, the abscissa is E|h|, with which the theorem holds. Below: the pointwise exponents \
-                   γ(v) = ln m′/ln λ′, which the theorem places between 1 and 2. Directions in the rounding noise of H \
+                   γ(v) = ln m′/ln λ′ with λ′ = vᵀHv/κ_max and m′ = vᵀM₂v/κ_max², which the theorem places between 1 and 2. Directions in the rounding noise of H \
                    are left out."
         .to_owned();
     let figures = vec![CaptionedFigure { name: "bounds".to_owned(), caption, figure }];

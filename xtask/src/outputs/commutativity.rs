@@ -65,8 +65,9 @@ fn map(cells: &CellsRecord, colors: ColorScale, label: &str) -> Result<HeatMap> 
 
 fn overlaps(runs: &[&RunRecord]) -> Option<CaptionedFigure> {
     let panels: Vec<Panel> = runs.iter().filter_map(|run| overlap_panel(run)).collect();
-    let caption = "Overlap ‖U_kᵀV_k‖²/k of the leading k-dimensional eigenspaces of two matrices: 1 when they agree, k/P (grey) for \
-                   random directions. The k shown cut no group of equal eigenvalues."
+    let caption = "Overlap ‖U_{k}ᵀV_{k}‖²/k of the leading k-dimensional eigenspaces of two matrices, U_{k} and V_{k} being orthonormal bases \
+                   of them: 1 when they agree, k/P (grey) for random directions in the P dimensions of the layer's weights. The k \
+                   shown cut no group of equal eigenvalues. GGN is the Gauss–Newton matrix."
         .to_owned();
     let figure = Figure::new("Overlap of leading eigenspaces", 1, panels.len().max(1), panels);
     (!figure.panels.is_empty()).then(|| CaptionedFigure { name: "commutativity-overlap".to_owned(), caption, figure })
@@ -126,7 +127,7 @@ fn table(runs: &[&RunRecord]) -> Table {
         name: "commutativity".to_owned(),
         caption: "Diagnostics of C and M₂ in the eigenbasis of H, by window of directions: commutator error \
                   ‖[A,B]‖/(‖A‖‖B‖) of the projections, the same relative to the products, ‖[A,B]‖/√(‖AB‖²+‖BA‖²), RMS off the diagonal over RMS of the diagonal (leakage), each beside its \
-                  expectation for a matrix of the same spectrum and Haar-random directions; share of ‖K‖² on the diagonal; mean and \
+                  expectation for a matrix of the same spectrum and Haar-random directions; share of ‖K‖² on the diagonal (recovery); mean and \
                   variance of |R_ij|, and the directions left out of it as rounding."
             .to_owned(),
         header: vec![
@@ -193,7 +194,7 @@ fn overlap_table(runs: &[&RunRecord]) -> Table {
     }
     Table {
         name: "commutativity-overlap".to_owned(),
-        caption: "Overlap of leading eigenspaces, and k/P for random ones. Under cross-entropy the Gauss–Newton matrix and the Fisher \
+        caption: "Overlap of leading eigenspaces, and k/P for random ones, P being the number of the layer's weights. Under cross-entropy the Gauss–Newton matrix and the Fisher \
                   matrix of this layer are H."
             .to_owned(),
         header: vec!["run", "matrices", "k", "overlap", "random"],

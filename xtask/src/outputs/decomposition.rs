@@ -23,9 +23,12 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
         let panels = vec![norms(run), shares(run), ratios(run), training(run)];
         let figure = Figure::new(format!("The duality's covariance: {}", title(&run.spec)), 2, 2, panels);
         let caption = format!(
-            "{}. Upper left: Frobenius norms of the terms of C_AWD over training. Upper right: share of each term in \
-             (C_AWD)_ii by direction at the end. Lower left: how far the same-sample part (SD) and its locally diagonal \
-             part (SD,WD) carry C^hh; 1 is a perfect approximation in norm. Lower right: training loss and error.",
+            "{}. Upper left: Frobenius norms over training of C_AWD, what the activity–weight duality predicts for C, and of its terms: \
+             C^hh of Hessian times dual weight alone, C^gg of gradient times activity alone, C^hg mixed. Upper right: share of each term in \
+             (C_AWD)_ii by direction at the end. Lower left: how far the same-sample part (SD) and of that the part diagonal in each \
+             sample's own eigenbasis (SD,WD) carry C^hh; 1 is a perfect approximation in norm. Lower right: training loss and error; \
+             an epoch in which no image was classified wrong has no place on the logarithmic axis, so the curve has gaps, and lone \
+             points beside them, or ends.",
             title(&run.spec)
         );
         CaptionedFigure { name: format!("decomposition-{}", run.spec.id()), caption, figure }

@@ -30,17 +30,21 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
         panels.push(against_curvature(run)?);
     }
     let figure = Figure::new("Is it one exponent?", 2, runs.len().max(1), panels);
-    let caption = "Above: the exponent of C_ii and (M₂)_ii on H_ii against the number 𝒩 of leading directions that are fitted, with 95 % bands \
-                   of scatter about the line; dashed, the paper's 𝒩; dotted, the 𝒩 that signs of the eigenvalues find. Below: the local \
+    let caption = format!(
+        "Above: the exponent of C_ii and (M₂)_ii on H_ii against the number 𝒩 of leading directions that are fitted, with 95 % bands \
+                   of scatter about the line; dashed, the paper's 𝒩; dotted, the 𝒩 found by signs of the eigenvalues of H: rounding and sampling give eigenvalues of either sign alike, so \
+                   those below −t count the noise among those above t, and the lowest t is taken at which it is at most a share of {NOISE_SHARE}; \
+                   there is no such line where no t will do. Below: the local \
                    exponent, a line fitted within half a decade of each curvature, where its standard error is at most 0.25. One power law would be a level line in both."
-        .to_owned();
+    );
     let table = Table {
         name: "exponent".to_owned(),
         caption: format!(
             "The exponent of C_ii on H_ii by several ways of fitting: least squares over the paper's 𝒩, with its 95 % interval over samples; \
              Theil–Sen's median of pairwise slopes with Sen's interval; York's line, with errors in both coordinates from the bootstrap over \
              samples and its χ² per degree of freedom (far above 1: the points lie off the line by themselves); least squares over the \
-             directions above a noise floor found in the data, at which negative eigenvalues are at most {NOISE_SHARE} of those kept."
+             directions above a noise floor found in the data, at which negative eigenvalues are at most {NOISE_SHARE} of those kept, \
+             or none where no floor does that."
         ),
         header: vec![
             "run",

@@ -30,8 +30,8 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
         let figure = Figure::new(format!("Pairs of matrices: {}", title(&run.spec)), 4, 3, panels);
         let caption = format!(
             "{}: diagonals in the eigenbasis of H over the top {} directions, each divided by its geometric mean, with \
-             their fits; the dashed guide has slope 1. The first six are on H; the last six show step by step how C_AWD \
-             becomes C^hh, its same-sample part (SD), the locally diagonal part of that (SD,WD), and M₂.",
+             their fits; the dashed guide has slope 1. The first six are on H; the last six show step by step how C_AWD, \
+             what the activity–weight duality predicts for C, becomes its term C^hh, the same-sample part (SD) of that, the part of that which is diagonal in each sample's own eigenbasis (SD,WD), and M₂.",
             title(&run.spec),
             run.spec.top
         );

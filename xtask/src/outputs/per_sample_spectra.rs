@@ -20,7 +20,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
     let caption = format!(
         "{}. Above: magnitude of the eigenvalues of h_p for one sample of each class; behind a ReLU tail at most as many as there are \
          outputs are not zero. Middle: inverse participation ratio Σu⁴ of their eigenvectors, for 20 samples a class: 1 for a \
-         single weight, 1/P for all weights alike; the dotted line is the mean 3/(P+2) of a random direction. Below: the same for \
+         single weight, 1/P for all P weights of the layer alike; the dotted line is the mean 3/(P+2) of a random direction. Below: the same for \
          the eigenvectors of H.",
         names.join("; ")
     );
@@ -102,7 +102,7 @@ fn table(runs: &[(&RunRecord, &SpectralRecord)]) -> Table {
     }
     Table {
         name: "per-sample-spectra".to_owned(),
-        caption: "By class, medians over the chosen samples: leading |κ_1|, |κ_2/κ_1|, and the inverse participation ratio of the leading \
+        caption: "By class, medians over the chosen samples: leading |κ_1| of the Hessian h_p, |κ_2/κ_1|, and the inverse participation ratio of the leading \
                   eigenvector with its reciprocal, the number of weights that carry it."
             .to_owned(),
         header: vec!["run", "class", "samples", "|κ_1|", "|κ_2/κ_1|", "inverse participation", "weights"],

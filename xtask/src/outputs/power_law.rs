@@ -30,15 +30,21 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
         columns,
         panels,
     );
-    let caption = "Diagonals in the eigenbasis of H, each divided by its geometric mean over the fitted directions. \
+    let mut caption = "Diagonals in the eigenbasis of H, each divided by its geometric mean over the fitted directions. \
                    C_ii is the measured noise covariance, (M₂)_ii the second moment of the per-sample Hessians. Lines are \
                    least-squares fits over the top 𝒩 directions, dashed and dotted guides have slope 1 and 2. Where C \
-                   follows M₂ the two clouds lie on each other; a slope above 1 is superlinear. For a deep network, C_ii of \
-                   each hidden-to-hidden layer in the eigenbasis of its own H; `cargo xtask spectrum <run> --params fc2,fc3,fc4` gives \
-                   the exponent of all of them jointly, in the eigenbasis of their common H."
+                   follows M₂ the two clouds lie on each other; a slope above 1 is superlinear."
         .to_owned();
+    if runs.iter().any(|run| run.spec.layers().len() > 1) {
+        caption.push_str(OF_LAYERS);
+    }
     Ok(Drawn { figures: vec![CaptionedFigure { name: "power-law".to_owned(), caption, figure }], tables: Vec::new() })
 }
+
+/// What the caption adds where a network of several analysed layers is shown.
+const OF_LAYERS: &str = " For the deep network, C_ii of each hidden-to-hidden layer in the eigenbasis of its own H; \
+                         `cargo xtask spectrum <run> --params fc2,fc3,fc4` gives the exponent of all of them jointly, in the \
+                         eigenbasis of their common H.";
 
 fn guides() -> Vec<Layer> {
     vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()]

@@ -45,7 +45,7 @@ fn figure(run: &RunRecord, spectral: &SpectralRecord) -> Result<CaptionedFigure>
             power_law(record, name),
             gap(record),
             spectra(record),
-            against("C_{ii}", &original.m2, &record.m2, Color::VERMILLION),
+            against("(M_{2})_{ii}", &original.m2, &record.m2, Color::VERMILLION),
             against("H_{ii}", &original.h, &record.h, Color::GREEN),
         ]);
     }
@@ -55,10 +55,14 @@ fn figure(run: &RunRecord, spectral: &SpectralRecord) -> Result<CaptionedFigure>
     let caption = format!(
         "{}: per-sample spectra of 20 samples a class are edited while all eigenvectors stay. Rows: (a) original; (b) all but the \
          leading eigenvalue of each sample times 10⁻⁵; (c) also the leading one of soft samples (below 10⁻³ of the largest) times \
-         10⁻³; (d) also the leading one of every stiff sample set to their mean. Columns: second moment C_ii ∝ Σκ²(u·v_i)² on \
-         H_ii = Σκ(u·v_i)² with the fitted exponent, slopes 1 and 2 dashed and dotted; share of C_ii carried by a sample's k leading \
-         eigenpairs, mean and 10–90 % band over directions; spectra of one sample a class; C_ii and H_ii against their original.",
-        title(&run.spec)
+         10⁻³; (d) also the leading one of every stiff sample set to their mean. Columns: second moment (M₂)_ii = E_p Σ_m κ_m²(u_m·v_i)² on \
+         H_ii = E_p Σ_m κ_m(u_m·v_i)² with the fitted exponent, slopes 1 and 2 dashed and dotted; G_i(k), the share that a sample's k \
+         leading eigenpairs have in its part of (M₂)_ii, mean over samples, of which the line is the mean and the band 10 to 90 % over \
+         directions; spectra of one sample a class; (M₂)_ii and H_ii against their original. The paper calls (M₂)_ii here C_ii up to a \
+         factor, as its theorem C ∝ M₂ has it. γ differs from that of Table 1 because there C_ii is the measured noise covariance, and \
+         both diagonals are over all training images; here E_p is over the {} samples alone, the directions v_i being those of H over all.",
+        title(&run.spec),
+        spectral.samples.len()
     );
     Ok(CaptionedFigure { name: format!("suppression-{}", run.spec.id()), caption, figure })
 }
@@ -88,7 +92,7 @@ fn power_law(record: &EditRecord, name: &str) -> Panel {
         layers.push(Line { color: Color::BLACK, ..Line::new("", ends, on_line) }.into());
         notes = vec![Note::new(format!("γ = {:.3} ± {:.3}", fit.slope, fit.se))];
     }
-    Panel { notes, ..Panel::new(name, Axis::log10("H_{ii}"), Axis::log10("C_{ii} (up to a factor)"), layers) }
+    Panel { notes, ..Panel::new(name, Axis::log10("H_{ii}"), Axis::log10("(M_{2})_{ii}"), layers) }
 }
 
 fn gap(record: &EditRecord) -> Panel {
@@ -98,7 +102,7 @@ fn gap(record: &EditRecord) -> Panel {
     let layers =
         vec![Reference::new("", ReferenceAt::Y(1.0)).into(), Line { band, ..Line::new("", k, column(0)) }.into()];
     Panel::new(
-        "share of C_{ii}",
+        "share of (M_{2})_{ii}",
         Axis::linear("leading eigenpairs k"),
         Axis::linear("G_{i}(k)").within(0.0, 1.05),
         layers,
@@ -158,7 +162,7 @@ fn table(runs: &[&RunRecord]) -> Result<Table> {
     }
     Ok(Table {
         name: "suppression".to_owned(),
-        caption: "Exponent of the second moment on H over the chosen samples after each edit: with the robust error of the fit, or for random edits \
+        caption: "Exponent of (M₂)_ii on H_ii over the chosen samples after each edit: with the robust error of the fit, or for random edits \
                   mean and sd over repeats. Used and dropped directions are those of the first repeat."
             .to_owned(),
         header: vec!["run", "edit", "γ", "error", "repeats", "used", "dropped"],

@@ -65,8 +65,9 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
     Ok(Table {
         name: "table1".to_owned(),
         caption: "Exponents over the top 𝒩 directions, mean ± sd over seeds. γ_emp: measured C_ii on H_ii. γ_AWD: the \
-                  duality's prediction, (C_AWD)_ii on H_ii; γ_M₂: its further approximation, (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂. \
-                  The interval is Student's t over seeds. 𝒩 found: directions above the noise floor that the signs of the eigenvalues show."
+                  prediction of the activity–weight duality, (C_AWD)_ii on H_ii; γ_M₂: its further approximation, (M₂)_ii on H_ii. The slope of C_ii on (M₂)_ii is 1 where C follows M₂. \
+                  The interval is Student's t over seeds. R² is that of the fit of γ_emp. 𝒩 found: directions above the noise floor that the signs of the eigenvalues of H show; \
+                  none where in some seed no floor tells noise from curvature."
             .to_owned(),
         header: vec![
             "data",
@@ -78,7 +79,7 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
             "γ_AWD",
             "γ_M₂",
             "C on M₂",
-            "R²",
+            "R² of γ_emp",
             "𝒩",
             "𝒩 found",
             "γ_emp over it",

@@ -6,7 +6,7 @@ use crate::fits::{self, Diagonal};
 use crate::record::spectral::WindowRecord;
 use crate::record::{LayerRecord, RunRecord};
 use anyhow::Result;
-use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
+use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Marker, Panel, Reference, ReferenceAt};
 
 const DASHES: [Dash; 6] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot, Dash::Solid, Dash::Dashed];
 
@@ -23,9 +23,9 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let names: Vec<String> = runs.iter().map(|run| title(&run.spec)).collect();
     let caption = format!(
         "{}. Above: the exponent of each matrix's diagonal on H_ii over the top 𝒩 directions, refitted at every checkpoint \
-         in that checkpoint's own eigenbasis. Second: Frobenius norms of the duality's terms. Third: commutator error \
-         of C and H over all directions, the top 100 and the bulk up to 1000, each as a solid line over the dashed expectation for \
-         random directions. Fourth: Spearman's rank correlation of C_ii and H_ii, leakage of C in the eigenbasis of H, the commutator relative to \
+         in that checkpoint's own eigenbasis. Second: Frobenius norms of C_AWD, what the activity–weight duality predicts for C, and of its terms. Third: commutator error \
+         of C and H over all directions, the top 100 and the bulk up to 1000, each as a solid line, and in the same colour dashed its expectation for \
+         a matrix of the same spectrum and random directions. Fourth: Spearman's rank correlation of C_ii and H_ii, leakage of C in the eigenbasis of H (root mean square off the diagonal over that on it), the commutator relative to \
          the products CH and HC (near 1 for random directions), and the share of \
          its squared norm on the diagonal (recovery). Below: training loss. The claim is that they settle as training converges.",
         names.join("; ")
@@ -61,6 +61,9 @@ fn commutators(run: &RunRecord) -> Panel {
         layers.push(curve(&label, k, Dash::Solid, run, value(|window| window.commutator)));
         layers.push(curve("", k, Dash::Dashed, run, value(|window| window.commutator_null)));
     }
+    // The dashes of all windows have one entry; without a value of its own it draws nothing.
+    let random = Line::new("random directions", vec![run.layer().epoch as f64], vec![f64::NAN]);
+    layers.push(Line { color: Color::GREY, dash: Dash::Dashed, marker: Some(Marker::Circle), ..random }.into());
     let title = format!("{}: commutator of C and H", loss_name(run.spec.loss));
     Panel::new(title, Axis::linear("epoch"), Axis::log10("‖[C,H]‖ / (‖C‖‖H‖)"), layers)
 }
