@@ -254,7 +254,7 @@ fn alignment_claim(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let end = |found: &AlignmentRecord| found.mean_interval[1];
     let mse = means(Loss::SoftmaxMse).map(|(_, found)| found).reduce(|a, b| if end(b) > end(a) { b } else { a });
     let Some(mse) = mse else { return Ok(Vec::new()) };
-    let why = format!("the upper end of MSE's interval about {}", number(mse.mean));
+    let why = format!("the upper end of the 95 % interval of MSE's {}", number(mse.mean));
     let mut cases = Vec::new();
     for (run, found) in means(Loss::CrossEntropy) {
         // Intervals apart: the upper end of MSE's is what cross-entropy's has to lie above.

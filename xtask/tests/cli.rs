@@ -31,6 +31,9 @@ fn text(path: &Path) -> &str {
 /// What the tests of shares and of the whole ask for.
 const REQUEST: [&str; 6] = ["reproduce", "--profile", "smoke", "--only", "power-law,bounds", "--quiet"];
 
+/// The runs of the profile of tiny networks; no figure shows them unless asked to.
+const TINY_RUNS: &str = "mnist-tiny-ce-c3-s0,mnist-tiny-mse-c3-s0";
+
 /// `REQUEST` into `out`, with further arguments.
 fn request<'a>(out: &'a Path, further: &[&'a str]) -> Vec<&'a str> {
     [&REQUEST[..], &["--out", text(out)], further].concat()
@@ -219,6 +222,28 @@ fn smoke_runs_from_images_to_report_and_exports() {
     fs::write(&record, bytes).unwrap();
     let error = fails(&["export", id, "--to", text(&to), "--out", text(&out)]);
     assert!(error.contains(id) && error.contains("training.rec: corrupt"), "{error}");
+}
+
+#[test]
+fn words_of_the_report_render_without_a_trace_of_their_markup() {
+    let folder = tempfile::tempdir().unwrap();
+    succeeds(&["reproduce", "--profile", "tiny", "--runs", TINY_RUNS, "--quiet", "--out", text(folder.path())]);
+    let page = fs::read_to_string(folder.path().join("tiny/report.html")).unwrap();
+    for mark in ["`", "_{", "^{"] {
+        assert!(!page.contains(mark), "{mark}");
+    }
+    // An index that has swallowed what stands behind it is none of these.
+    let known = "1 2 AWD M₂ SD SD,WD emp gg hg hh i ii ij in jj k m max m≤k out p w y γ";
+    let mut n = 0;
+    for (open, close) in [("<sub>", "</sub>"), ("<sup>", "</sup>")] {
+        for (index, _) in page.split(open).skip(1).filter_map(|rest| rest.split_once(close)) {
+            assert!(known.split(' ').any(|known| known == index), "{index}");
+            n += 1;
+        }
+    }
+    assert!(n > 200, "{n} indices");
+    assert!(page.contains("U<sub>k</sub>ᵀV<sub>k</sub>") && page.contains("href=\"#symbols\""));
+    assert!(!page.contains("fc2,fc3,fc4"), "no deep network is shown here");
 }
 
 #[test]

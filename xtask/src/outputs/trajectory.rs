@@ -6,7 +6,7 @@ use crate::fits::{self, Diagonal};
 use crate::record::spectral::WindowRecord;
 use crate::record::{LayerRecord, RunRecord};
 use anyhow::Result;
-use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Marker, Panel, Reference, ReferenceAt};
+use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
 
 const DASHES: [Dash; 6] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot, Dash::Solid, Dash::Dashed];
 
@@ -63,7 +63,7 @@ fn commutators(run: &RunRecord) -> Panel {
     }
     // The dashes of all windows have one entry; without a value of its own it draws nothing.
     let random = Line::new("random directions", vec![run.layer().epoch as f64], vec![f64::NAN]);
-    layers.push(Line { color: Color::GREY, dash: Dash::Dashed, marker: Some(Marker::Circle), ..random }.into());
+    layers.push(Line { color: Color::GREY, dash: Dash::Dashed, ..random }.into());
     let title = format!("{}: commutator of C and H", loss_name(run.spec.loss));
     Panel::new(title, Axis::linear("epoch"), Axis::log10("‖[C,H]‖ / (‖C‖‖H‖)"), layers)
 }

@@ -41,7 +41,7 @@ pub(super) const SYMBOLS: [(&str, &str); 28] = [
     ),
     (
         "C_AWD",
-        "what the duality predicts for C: ½E[d·dᵀ] with d the mean over a batch of x_p + y_p, x_p = h_pΔw_p, y_p = δ_p ⊗ Δa_p, and δ_p the \
+        "what the duality predicts for C: ½E[d·dᵀ] with d the mean over a batch of x_p + y_p, x_p = h_p·Δw_p, y_p = δ_p ⊗ Δa_p, and δ_p the \
          gradient of the loss in the layer's output Wa_p",
     ),
     ("C^hh, C^hg, C^gg", "its terms, ½E[x̄x̄ᵀ], ½E[x̄ȳᵀ + ȳx̄ᵀ] and ½E[ȳȳᵀ], x̄ and ȳ being means over a batch"),
