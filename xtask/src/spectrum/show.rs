@@ -58,6 +58,10 @@ pub(super) fn print(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Re
     let Found { n_params, n_samples, batch, top, trace, .. } = found;
     let heading = format!("{} over {}", args.operator.words().replace("_{2}", "₂"), args.params.join(","));
     writeln!(out, "{}: {heading}, {n_params} parameters, {n_samples} images; C = Σ/{batch}", subject.id)?;
+    if !subject.layers.is_empty() {
+        let named = subject.layers.iter().enumerate().map(|(l, name)| format!("fc{} is {name}", l + 1));
+        writeln!(out, "first to last: {}", named.collect::<Vec<_>>().join(", "))?;
+    }
     writeln!(
         out,
         "{:>4} {:>15} {:>9}  {:<9} {:>11} {:>9} {:>11} {:>9} {:>11} {:>9}",

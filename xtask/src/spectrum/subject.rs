@@ -26,6 +26,8 @@ pub(super) struct Subject {
     pub(super) images: Images,
     /// Of the trained network's analysed layers.
     pub(super) records: Vec<LayerRecord>,
+    /// What a file calls the layers `fc1`, `fc2`, …; none for a run.
+    pub(super) layers: Vec<String>,
     /// Where all of it is from, for `spectrum.json`.
     pub(super) origin: Value,
 }
@@ -93,6 +95,7 @@ impl Asked {
             loss: spec.loss,
             batch: spec.batch,
             records: run.trained_layers(),
+            layers: Vec::new(),
             origin: json!({ "run": spec.id(), "spec": spec }),
             images: Images::Drawn {
                 indices: run.training.indices[..n_samples].to_vec(),
@@ -106,7 +109,7 @@ impl Asked {
 /// A dense network and its samples, and how many of them the data have; those asked for are kept.
 fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subject, usize)> {
     let activation = args.activation.into();
-    let net = network(weights, activation)?;
+    let (net, layers) = network(weights, activation)?;
     let architecture = net.architecture();
     let mut arrays = npz::read(data)?;
     let mut take = |name: &str| {
@@ -136,6 +139,7 @@ fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subje
         "loss": loss.to_string(),
         "activation": activation.to_string(),
         "widths": widths(architecture),
+        "layers": layers,
     });
     let subject = Subject {
         id: weights.display().to_string(),
@@ -145,6 +149,7 @@ fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subje
         batch: args.batch.get(),
         images: Images::Given(DenseSamples::new(inputs, labels[..kept].to_vec())),
         records: Vec::new(),
+        layers,
         origin,
     };
     Ok((subject, n))
@@ -155,8 +160,9 @@ fn widths(architecture: &Architecture) -> Vec<usize> {
     dense.iter().map(|layer| layer.d_in).chain(dense.last().map(|layer| layer.d_out)).collect()
 }
 
-/// The network of the file's dense layers, one behind the other by their names, `2` before `10`, an activation between two.
-fn network(path: &Path, activation: Activation) -> Result<Network<f64>> {
+/// The network of the file's dense layers, one behind the other by their names, `2` before `10`, an activation between two; and the
+/// names.
+fn network(path: &Path, activation: Activation) -> Result<(Network<f64>, Vec<String>)> {
     let mut tensors = safetensors::read(path)?.tensors;
     let mut names: Vec<String> =
         tensors.keys().filter_map(|name| name.strip_suffix(".weight")).map(str::to_owned).collect();
@@ -164,8 +170,8 @@ fn network(path: &Path, activation: Activation) -> Result<Network<f64>> {
     if names.is_empty() {
         bail!("{}: no tensor is called `<layer>.weight`; found {:?}", path.display(), tensors.keys());
     }
-    let (mut layers, mut params, mut before) = (Vec::new(), Vec::new(), None::<(String, usize)>);
-    for name in names {
+    let (mut layers, mut params, mut before) = (Vec::new(), Vec::new(), None::<(&str, usize)>);
+    for name in &names {
         let weight = tensors.remove(&format!("{name}.weight")).expect("its name is from here");
         let &[d_out, d_in] = &weight.shape[..] else {
             bail!(
@@ -174,7 +180,7 @@ fn network(path: &Path, activation: Activation) -> Result<Network<f64>> {
                 weight.shape
             );
         };
-        if let Some((below, given)) = before.filter(|(_, given)| *given != d_in) {
+        if let Some((below, given)) = before.filter(|&(_, given)| given != d_in) {
             bail!("{}: {name}.weight takes {d_in} numbers, but {below}.weight gives {given}", path.display());
         }
         let values = |tensor: &Array| floats(tensor).with_context(|| format!("{}: {name}", path.display()));
@@ -197,7 +203,7 @@ fn network(path: &Path, activation: Activation) -> Result<Network<f64>> {
         bail!("{}: {other} is neither the weight nor the bias of a dense layer", path.display());
     }
     let architecture = Architecture::new(layers).with_context(|| path.display().to_string())?;
-    Network::new(architecture, params).with_context(|| path.display().to_string())
+    Ok((Network::new(architecture, params).with_context(|| path.display().to_string())?, names))
 }
 
 /// A name's runs of digits as numbers, so that they are in order.
@@ -248,7 +254,7 @@ mod tests {
     use superlinear_store::array::ArrayView;
 
     /// What is made of a file of these tensors, all of ones.
-    fn network_of(tensors: &[(&str, &[usize])]) -> Result<Network<f64>> {
+    fn network_of(tensors: &[(&str, &[usize])]) -> Result<(Network<f64>, Vec<String>)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.safetensors");
         let ones: Vec<Vec<f32>> = tensors.iter().map(|(_, shape)| vec![1.0; shape.iter().product()]).collect();
@@ -261,7 +267,8 @@ mod tests {
     #[test]
     fn a_state_dict_of_dense_layers_is_a_network() {
         let net = network_of(&[("0.weight", &[4, 3]), ("0.bias", &[4]), ("10.weight", &[2, 5]), ("2.weight", &[5, 4])]);
-        let net = net.unwrap();
+        let (net, names) = net.unwrap();
+        assert_eq!(names, ["0", "2", "10"]);
         assert_eq!(widths(net.architecture()), [3, 4, 5, 2]);
         let biases: Vec<bool> = net.architecture().dense_layers().iter().map(|layer| layer.bias.is_some()).collect();
         assert_eq!((biases, net.params().len()), (vec![true, false, false], 16 + 20 + 10));

@@ -87,7 +87,8 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     };
     let again = folder.path().join("again");
     let batch = found["batch"].to_string();
-    succeeds(&as_strs(&of_files(&files[0], &files[1], &["--batch", &batch, "--to", text(&again)])));
+    let said = succeeds(&as_strs(&of_files(&files[0], &files[1], &["--batch", &batch, "--to", text(&again)])));
+    assert!(said.contains("first to last: fc1 is fc1, fc2 is fc2"), "{said}");
     let of_files_found: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(again.join("spectrum.json")).unwrap()).unwrap();
     for key in ["pairs", "gamma", "trace", "n_samples"] {
