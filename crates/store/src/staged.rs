@@ -219,6 +219,10 @@ mod tests {
         assert!(!left.exists() && only_copy.exists() && file.exists() && other.path().exists());
         alive.publish().unwrap();
         assert_eq!(fs::read(root.path().join("one/summary.json")).unwrap(), b"1");
+        // As a crash between the two renames of a publication leaves it.
+        let aside = StagedDir::create(&root.path().join("one"), OURS).unwrap().set_aside().unwrap().unwrap();
+        StagedDir::create(&root.path().join("two"), OURS).unwrap();
+        assert_eq!(fs::read(aside.join("summary.json")).unwrap(), b"1");
     }
 
     #[test]

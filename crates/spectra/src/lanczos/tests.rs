@@ -171,11 +171,21 @@ fn copies_are_found_when_asked_for() {
 fn a_late_copy_is_no_stall() {
     let copies = [(1.0, 4), (0.75, 2), (0.5, 4), (0.25, 2), (0.0, 5), (-0.25, 3), (-0.5, 2), (-0.75, 4), (-1.0, 1)];
     let values: Vec<f64> = copies.iter().flat_map(|&(value, n)| vec![value; n]).collect();
-    let config = LanczosConfig { block: 3, basis: Some(23), ..Default::default() };
     let wanted = Wanted::Ends { largest: 4, smallest: 3 };
-    for seed in 0..40 {
-        let dense = Dense::new(&values, seed);
-        dense.verify(&lanczos(&dense.A, wanted, &config, &mut rng(seed)).unwrap(), wanted);
+    // The narrowest basis that there is may still stall, now and then; where the late copy counts as a stall, it nearly always does.
+    for (basis, allowed) in [(23, 0), (15, 4)] {
+        let config = LanczosConfig { block: 3, basis: Some(basis), ..Default::default() };
+        let stalled = (0..40).filter(|&seed| {
+            let dense = Dense::new(&values, seed);
+            let found = lanczos(&dense.A, wanted, &config, &mut rng(seed)).unwrap();
+            let stalled = found.stop == Stop::Stalled;
+            if !stalled {
+                dense.verify(&found, wanted);
+            }
+            stalled
+        });
+        let stalled = stalled.count();
+        assert!(stalled <= allowed, "{stalled} of 40 with {basis} columns");
     }
 }
 
