@@ -12,6 +12,8 @@ use crate::reproduce::{RUNS, lock_results};
 use crate::run_dir::{RunDir, layers_of};
 use crate::summary::DataSummary;
 use anyhow::{Result, bail};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Runs the command.
@@ -27,11 +29,10 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     for (part, dir) in parts.iter().zip(&args.dirs).skip(1) {
         if part.request != first.request {
             bail!(
-                "{} and {} answer different requests: {} and {}",
+                "{} and {} answer different requests: {}",
                 args.dirs[0].display(),
                 dir.display(),
-                serde_json::to_string(&first.request)?,
-                serde_json::to_string(&part.request)?
+                differences(&serde_json::to_value(&first.request)?, &serde_json::to_value(&part.request)?)
             );
         }
         if part.provenance.version != first.provenance.version {
@@ -123,4 +124,17 @@ fn data(parts: &[Part]) -> Vec<DataSummary> {
         }
     }
     all
+}
+
+/// What two requests ask otherwise, field by field.
+fn differences(one: &Value, other: &Value) -> String {
+    let (Some(fields), Some(others)) = (one.as_object(), other.as_object()) else {
+        return format!("{one} and {other}");
+    };
+    let names: BTreeSet<&String> = fields.keys().chain(others.keys()).collect();
+    let said = |name: &&String| {
+        let [a, b] = [fields, others].map(|of| of.get(*name).unwrap_or(&Value::Null));
+        (a != b).then(|| format!("{name} {a} and {b}"))
+    };
+    names.iter().filter_map(said).collect::<Vec<_>>().join("; ")
 }
