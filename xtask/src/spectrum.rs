@@ -60,7 +60,7 @@ pub(crate) struct SpectrumArgs {
     #[arg(long, value_name = "FILE", requires = "data", conflicts_with_all = ["run_id", "run"])]
     weights: Option<PathBuf>,
     /// With --weights: an npz file of `x` [N, d_in], as the network takes it, and of the classes `y` [N]
-    #[arg(long, value_name = "FILE", requires = "weights")]
+    #[arg(long, value_name = "FILE", requires = "weights", conflicts_with_all = ["run_id", "run"])]
     data: Option<PathBuf>,
     /// With --weights: ce, mse (of the softmax) or linear-mse
     #[arg(long, value_name = "LOSS", requires = "weights", default_value_t = Loss::CrossEntropy)]

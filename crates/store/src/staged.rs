@@ -18,7 +18,8 @@ pub enum OnExisting<'a> {
 /// A folder under construction, in a hidden folder beside its final name.
 ///
 /// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a process leaves that is killed, the next
-/// [`StagedDir::create`] in the same folder deletes (on Unix, where a folder can be locked by who builds in it). Files put in it with
+/// [`StagedDir::create`] in the same folder deletes (on Unix, where a folder can be locked by who builds in it; between
+/// machines that share the folder, locks have to hold, too). Files put in it with
 /// [`crate::atomic::write`] and its like are on the disk by then; others are as safe as whoever wrote them made them.
 #[derive(Debug)]
 pub struct StagedDir {
@@ -114,13 +115,11 @@ fn create_locked(name: &Path) -> io::Result<Option<File>> {
     if !cfg!(unix) {
         return Ok(None);
     }
-    let folder = File::open(name)?;
+    // Somebody may take it for abandoned before it is locked: another name then.
+    let gone = || io::Error::from(io::ErrorKind::AlreadyExists);
+    let folder = File::open(name).map_err(|e| if e.kind() == io::ErrorKind::NotFound { gone() } else { e })?;
     // Where there are no locks, nothing is taken for abandoned either.
-    if folder.lock().is_ok() && !name.exists() {
-        // Somebody took it for abandoned before it was locked: another name.
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    Ok(Some(folder))
+    if folder.lock().is_ok() && !name.exists() { Err(gone()) } else { Ok(Some(folder)) }
 }
 
 /// Deletes the folders in `folder` in which a process built that has been killed. What cannot be deleted stays.

@@ -135,10 +135,11 @@ pub(super) fn write(args: &SpectrumArgs, subject: &Subject, found: &Found, to: &
     };
     csv::write(&to.join(PAIRS), &HEADER, (0..found.top.pairs.len()).map(row))?;
     if args.vectors {
-        let (V, values) = (found.top.vectors(), found.top.values());
-        let rows: Vec<f64> = V.col_iter().flat_map(|v| v.iter().copied()).collect();
-        let shape = [V.ncols(), V.nrows()];
-        let arrays = [("values", ArrayView::new(&shape[..1], &values)?), ("vectors", ArrayView::new(&shape, &rows)?)];
+        let values = found.top.values();
+        let shape = [values.len(), found.n_params];
+        // Columns of P numbers, the wanted ones first: rows of what is written.
+        let vectors = &found.top.state.columns[..shape[0] * shape[1]];
+        let arrays = [("values", ArrayView::new(&shape[..1], &values)?), ("vectors", ArrayView::new(&shape, vectors)?)];
         npz::write(&to.join(VECTORS), &arrays, Compression::Stored)?;
     }
     let drawn = render(&figure(args, subject, found))?;

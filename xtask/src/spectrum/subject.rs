@@ -126,7 +126,7 @@ fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subje
         bail!("{}: y is {:?}, expected [{n}], a label a row of x", data.display(), y.shape);
     }
     let kept = args.samples.map_or(n, usize::from).min(n);
-    let x = floats(&x).with_context(|| format!("{}: x", data.display()))?;
+    let x = floats(x).with_context(|| format!("{}: x", data.display()))?;
     let labels = labels(&y, architecture.n_out()).with_context(|| format!("{}: y", data.display()))?;
     if let Some(at) = x.iter().position(|x| !x.is_finite()) {
         bail!("{}: x[{}, {}] is {}", data.display(), at / d, at % d, x[at]);
@@ -183,10 +183,11 @@ fn network(path: &Path, activation: Activation) -> Result<(Network<f64>, Vec<Str
         if let Some((below, given)) = before.filter(|&(_, given)| given != d_in) {
             bail!("{}: {name}.weight takes {d_in} numbers, but {below}.weight gives {given}", path.display());
         }
-        let values = |tensor: &Array| floats(tensor).with_context(|| format!("{}: {name}", path.display()));
-        params.extend(values(&weight)?);
+        let values = |tensor: Array| floats(tensor).with_context(|| format!("{}: {name}", path.display()));
+        params.extend(values(weight)?);
         let bias = tensors.remove(&format!("{name}.bias"));
-        if let Some(bias) = &bias {
+        let learned = if bias.is_some() { Bias::Learned } else { Bias::None };
+        if let Some(bias) = bias {
             if bias.shape != [d_out] {
                 bail!("{}: {name}.bias is {:?}, expected [{d_out}]", path.display(), bias.shape);
             }
@@ -195,8 +196,7 @@ fn network(path: &Path, activation: Activation) -> Result<(Network<f64>, Vec<Str
         if !layers.is_empty() {
             layers.push(Layer::Activation(activation));
         }
-        let bias = if bias.is_some() { Bias::Learned } else { Bias::None };
-        layers.push(Layer::Dense { d_in, d_out, bias });
+        layers.push(Layer::Dense { d_in, d_out, bias: learned });
         before = Some((name, d_out));
     }
     if let Some(other) = tensors.keys().next() {
@@ -224,14 +224,13 @@ fn numbers_apart(name: &str) -> Vec<(u64, String)> {
     parts
 }
 
-fn floats(array: &Array) -> Result<Vec<f64>> {
-    Ok(match &array.values {
-        OwnedValues::F64(values) => values.clone(),
-        OwnedValues::F32(values) => values.iter().map(|&x| f64::from(x)).collect(),
-        OwnedValues::U8(values) => values.iter().map(|&x| f64::from(x)).collect(),
-        OwnedValues::I64(_) | OwnedValues::Bool(_) => {
-            bail!("found {:?}, expected float32, float64 or uint8", array.view()?.values().element_type())
-        }
+fn floats(array: Array) -> Result<Vec<f64>> {
+    let found = array.view()?.values().element_type();
+    Ok(match array.values {
+        OwnedValues::F64(values) => values,
+        OwnedValues::F32(values) => values.into_iter().map(f64::from).collect(),
+        OwnedValues::U8(values) => values.into_iter().map(f64::from).collect(),
+        OwnedValues::I64(_) | OwnedValues::Bool(_) => bail!("found {found:?}, expected float32, float64 or uint8"),
     })
 }
 
