@@ -3,6 +3,8 @@
 //! A record is found, and believed, by the hash of everything that its content is a function of. Training's does not know
 //! of the analysis, so that a change of what is analysed or drawn finds the trained networks again.
 
+mod canonical;
+
 use crate::plan::RunSpec;
 use crate::record::LayerRecord;
 use crate::run_dir::LayerJob;
@@ -97,8 +99,8 @@ impl Key {
             n_test,
             seed,
             // As they are, not by name: whoever changes a constant of either has another run.
-            architecture: format!("{:?}", spec.architecture()),
-            sgd: format!("{:?}", spec.sgd()),
+            architecture: canonical::architecture(&spec.architecture()),
+            sgd: canonical::sgd(&spec.sgd()),
         })
     }
 
