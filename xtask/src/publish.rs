@@ -83,7 +83,7 @@ impl Published<'_> {
         let drawn = draw_all(&self.request.outputs, runs, &self.request.featured, voice)?;
         let rendered = Rendered::of(drawn)?;
         let summary = Summary {
-            schema: 2,
+            schema: Summary::SCHEMA,
             profile: self.request.profile.to_string(),
             provenance: self.provenance.clone(),
             wall_s: self.wall_s,

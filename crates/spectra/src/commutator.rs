@@ -111,11 +111,11 @@ pub struct PairDiagnostics {
     pub window: Window,
     /// `‖[K_W, β_W]‖ / (‖K_W‖ ‖β_W‖)`, Frobenius: 0 when they commute, at most √2. `None` when `K_W` or `β_W` is zero.
     pub commutator: Option<f64>,
-    /// `‖[K_W, β_W]‖ / √(‖K_W β_W‖² + ‖β_W K_W‖²)`, the commutator beside the products that it is the difference of: 0 when they
-    /// commute, at most 1 for semidefinite matrices and √2 else. `None` when the products are zero.
+    /// `‖[K_W, β_W]‖ / ‖K_W β_W‖`, the paper's commutator error: 0 when they commute, at most √2 for semidefinite matrices
+    /// and 2 else. `None` when the product is zero. (`‖K_W β_W‖ = ‖β_W K_W‖`, each being the other's transpose.)
     ///
-    /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included, because their
-    /// products are; this one is near 1 for those.
+    /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included, because
+    /// their products are; this one is near √2 for those.
     pub relative_commutator: Option<f64>,
     /// RMS of the off-diagonal of `K_W` over RMS of its diagonal. `None` for one direction or a zero diagonal.
     pub leakage: Option<f64>,
@@ -324,14 +324,14 @@ impl<'a> Scaled<'a> {
         let norm = diagonal + 2.0 * sums.square;
         let diagonal_product =
             sum_of_squares(&mut range.clone().map(|i| self.K[(i, i)] * self.inverse_scale * self.values[i]));
-        let products = 2.0 * (diagonal_product + sums.product);
+        let product = diagonal_product + sums.product;
         let ratio = |x: f64, y: f64| (y > 0.0).then(|| x / y);
         let off_diagonal_mean = ratio(2.0 * sums.square, n * (n - 1.0));
         let n_defined = self.n_defined[range.end] - self.n_defined[range.start];
         PairDiagnostics {
             window,
             commutator: ratio((2.0 * sums.commutator).sqrt(), norm.sqrt() * beta.sqrt()),
-            relative_commutator: ratio(2.0 * sums.commutator, products).map(f64::sqrt),
+            relative_commutator: ratio(2.0 * sums.commutator, product).map(f64::sqrt),
             leakage: off_diagonal_mean.and_then(|mean| ratio(mean, diagonal / n)).map(f64::sqrt),
             recovery: ratio(diagonal, norm),
             coupling_mean: ratio(sums.coupling_mean * sums.n_defined, sums.n_defined),
@@ -402,7 +402,7 @@ mod tests {
         let (A, B) = (V.transpose() * A * V, V.transpose() * B * V);
         let difference = (&A * &B - &B * &A).norm_l2();
         let commutator = difference / (A.norm_l2() * B.norm_l2());
-        let relative = difference / (&A * &B).norm_l2().hypot((&B * &A).norm_l2());
+        let relative = difference / (&A * &B).norm_l2();
         let (mut on, mut off, mut couplings) = (0.0, 0.0, Vec::new());
         for i in 0..n {
             for j in 0..n {

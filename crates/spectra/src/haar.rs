@@ -146,18 +146,27 @@ impl HaarNull {
         (norms > 0.0).then(|| (commutator / norms).sqrt())
     }
 
-    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W B_W‖² + E‖B_W A'_W‖²) )`: the root mean square of
-    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator) as a ratio of exact expectations; `None` as for
-    /// [`HaarNull::baseline_in`].
+    /// `√( E‖[A'_W, B_W]‖² / E‖A'_W B_W‖² )`: the root mean square of
+    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator), the paper's commutator error, as a ratio of exact
+    /// expectations; `None` as for [`HaarNull::baseline_in`].
     ///
-    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions, and near 1 for spectra of a low effective
+    /// It is `√w` times [`HaarNull::baseline_in`] for a window of `w` directions, and near √2 for spectra of a low effective
     /// rank.
     ///
     /// # Panics
     /// When the window reaches beyond `P`.
     #[track_caller]
     pub fn relative_baseline_in(&self, window: Window) -> Option<f64> {
-        Some(self.baseline_in(window)? * (0.5 * window.n_directions() as f64).sqrt())
+        Some(self.baseline_in(window)? * (window.n_directions() as f64).sqrt())
+    }
+
+    /// `Σ_i E K'_ii² / E‖K'_W‖²` over a window: what [`recovery`](crate::PairDiagnostics::recovery), the paper's eigen-alignment,
+    /// is compared with. In all directions `‖K'‖` does not vary, and it is the exact expectation
+    /// `((tr A)² + 2 tr A²)/((P + 2) tr A²)`.
+    pub fn expected_recovery_in(&self, window: Window) -> f64 {
+        let others = (window.n_directions() - 1) as f64;
+        let diagonal = self.diagonal_square();
+        diagonal / (diagonal + others * self.off_diagonal_square())
     }
 
     /// `√(E K'_ij² / E K'_ii²)`, `i ≠ j`: what leakage is compared with, in any window of two or more directions. `None`

@@ -310,6 +310,8 @@ mod tests {
             assert!((test.mean / baseline - 1.0).abs() < 0.1, "{baseline}: {test:?}");
             let relative = draws.test(observed, |d| d.relative_commutator).unwrap().mean;
             assert!((relative / null.relative_baseline_in(observed.window).unwrap() - 1.0).abs() < 0.1, "{relative}");
+            let recovery = draws.test(observed, |d| d.recovery).unwrap().mean;
+            assert!((recovery / null.expected_recovery_in(observed.window) - 1.0).abs() < 0.1, "{recovery}");
             let leakage = draws.test(observed, |d| d.leakage).unwrap().mean;
             assert!((leakage / null.expected_leakage().unwrap() - 1.0).abs() < 0.1);
         }
