@@ -15,6 +15,7 @@ mod second_moment;
 mod suppression;
 
 use crate::fits::{Exponent, Exponents};
+use crate::outputs::title;
 use crate::record::RunRecord;
 use crate::record::spectral::SpectralRecord;
 use anyhow::Result;
@@ -91,16 +92,6 @@ impl Verdict {
             Self::Holds
         }
     }
-
-    /// As reports say it.
-    pub(crate) fn words(self) -> &'static str {
-        match self {
-            Self::Holds => "holds",
-            Self::DoesNotHold => "does not hold",
-            Self::Undecided => "undecided",
-            Self::NotTested => "not tested",
-        }
-    }
 }
 
 /// One claim, judged.
@@ -172,6 +163,7 @@ fn with_spectra<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = (&'a
 
 /// A number that several seeds of one setting have.
 struct OfSeed {
+    /// The setting in words.
     setting: String,
     value: Option<f64>,
     /// Its own interval, which counts where there is one seed.
@@ -180,7 +172,7 @@ struct OfSeed {
 
 impl OfSeed {
     fn new(run: &RunRecord, exponent: &Exponent) -> Self {
-        Self { setting: run.spec.setting(), value: Some(exponent.value()), interval: exponent.interval() }
+        Self { setting: title(&run.spec), value: Some(exponent.value()), interval: exponent.interval() }
     }
 }
 
@@ -244,12 +236,5 @@ mod tests {
         );
         assert_eq!(cases[1].interval, Some([0.0, 9.0]));
         assert!(cases[0].interval.is_some_and(|[low, high]| low < 0.0 && high > 2.0), "{:?}", cases[0].interval);
-    }
-
-    #[test]
-    fn a_verdicts_words_are_those_of_the_summary() {
-        for verdict in [Verdict::Holds, Verdict::DoesNotHold, Verdict::Undecided, Verdict::NotTested] {
-            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.words());
-        }
     }
 }

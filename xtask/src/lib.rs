@@ -14,6 +14,7 @@ mod export;
 mod failure;
 mod finished_run;
 mod fits;
+mod headline;
 mod identity;
 mod interrupt;
 mod merge;

@@ -3,6 +3,7 @@
 use crate::claims::Claim;
 use crate::failure::Failure;
 use crate::fits::{Exponent, Exponents};
+use crate::headline::Headline;
 use crate::outputs::Table;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
@@ -21,6 +22,8 @@ pub(crate) struct Summary {
     /// Commit, machine, version.
     #[serde(flatten)]
     pub(crate) provenance: Provenance,
+    /// What a reader should know first.
+    pub(crate) headline: Headline,
     /// Seconds, from the first draw to the last figure.
     pub(crate) wall_s: f64,
     /// Seconds of all threads spent in writing records.

@@ -3,6 +3,7 @@
 use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
 use crate::fits::{Exponent, NORMAL_95};
+use crate::outputs::title;
 use anyhow::Result;
 
 /// A prediction of γ is good.
@@ -36,7 +37,7 @@ fn difference(a: &Exponent, b: &Exponent) -> (f64, [f64; 2]) {
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let found = fits.iter().map(|(run, fit)| {
         let (value, interval) = difference(&fit.awd, &fit.emp);
-        OfSeed { setting: run.spec.setting(), value: Some(value), interval: Some(interval) }
+        OfSeed { setting: title(&run.spec), value: Some(value), interval: Some(interval) }
     });
     over_seeds("γ_AWD − γ_emp", PREDICTION, found)
 }

@@ -4,6 +4,7 @@ use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
 use crate::fits::{Exponent, Exponents};
 use crate::outputs::bounds;
+use crate::outputs::title;
 use crate::record::{LayerRecord, RunRecord};
 use anyhow::Result;
 
@@ -35,7 +36,7 @@ fn layers<'a>(fits: &'a Fits<'_>) -> Result<Vec<(&'a RunRecord, &'a LayerRecord,
     for (run, _) in fits {
         let is_one = run.spec.layers().len() == 1;
         for layer in run.trained_layers() {
-            let name = if is_one { String::new() } else { format!(" layer {}", layer.dense + 1) };
+            let name = if is_one { String::new() } else { format!(", layer {}", layer.dense + 1) };
             layers.push((*run, layer, name, Exponents::of_layer(&run.spec, layer)?.emp));
         }
     }
@@ -43,10 +44,9 @@ fn layers<'a>(fits: &'a Fits<'_>) -> Result<Vec<(&'a RunRecord, &'a LayerRecord,
 }
 
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
-    let found = layers(fits)?.into_iter().map(|(run, _, name, emp)| OfSeed {
-        setting: format!("{}{name}", run.spec.setting()),
-        ..OfSeed::new(run, &emp)
-    });
+    let found = layers(fits)?
+        .into_iter()
+        .map(|(run, _, name, emp)| OfSeed { setting: format!("{}{name}", title(&run.spec)), ..OfSeed::new(run, &emp) });
     over_seeds("γ_emp", BOUNDS, found)
 }
 

@@ -2,6 +2,7 @@
 
 use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
+use crate::outputs::title;
 use crate::record::spectral::WindowRecord;
 use anyhow::Result;
 
@@ -47,7 +48,7 @@ fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
         let found = |of: fn(&WindowRecord) -> Option<f64>| {
             fits.iter().filter_map(move |(run, _)| {
                 let window = run.layer().c_in_h.windows.get(k)?;
-                Some(OfSeed { setting: run.spec.setting(), value: of(window), interval: None })
+                Some(OfSeed { setting: title(&run.spec), value: of(window), interval: None })
             })
         };
         cases.extend(over_seeds(error, ERROR_RATIO, found(WindowRecord::error_ratio))?);
