@@ -21,8 +21,8 @@ pub struct LayerMoments {
 
 /// `H`, `M₂` and `E_p[g gᵀ]` by one streamed symmetric-Kronecker product (MATH \[5\]), means over `p` (`1/N`).
 ///
-/// About `3·N·P²/2` flops in 12 `P²` bytes of accumulators and 24 `P²` bytes of results; bit-identical for any number of
-/// threads.
+/// About `3·N·P²/2` flops in 12 `P²` bytes of accumulators and 24 `P²` bytes of results; bit-identical for any number
+/// of threads.
 ///
 /// # Panics
 /// When `samples` were not collected from `net`.
@@ -96,8 +96,8 @@ fn shape(samples: &LayerSamples, n_moments: usize) -> KroneckerShape {
 /// The generalised Gauss–Newton matrix of the layer, `E_p[S_p^{GN} ⊗ a_p a_pᵀ]`, `P × P`, PSD, with
 /// [`Tail::gauss_newton`] in the place of `S_p`.
 ///
-/// Behind a piecewise-linear tail it is `H` under cross-entropy and linear MSE. Under cross-entropy it also is the Fisher
-/// matrix with labels drawn from the network.
+/// Behind a piecewise-linear tail it is `H` under cross-entropy and linear MSE. Under cross-entropy it also is the
+/// Fisher matrix with labels drawn from the network.
 ///
 /// # Panics
 /// When `samples` were not collected from `net`.

@@ -183,7 +183,8 @@ impl AwdTerms {
 }
 
 /// All terms in expectation over random batches of `B` distinct samples, in closed form, MATH \[10\]:
-/// `E_ν[x̄x̄ᵀ] = (1/B) E[xxᵀ] + ((B−1)/B) (N x̄x̄ᵀ − E[xxᵀ])/(N−1)` with `x̄ = E_p[x]`, and likewise for `x y` and `y y`.
+/// `E_ν[x̄x̄ᵀ] = (1/B) E[xxᵀ] + ((B−1)/B) (N x̄x̄ᵀ − E[xxᵀ])/(N−1)` with `x̄ = E_p[x]`, and likewise for `x y` and
+/// `y y`.
 ///
 /// # Errors
 /// When `B` is 0, or `B > N`.
@@ -251,7 +252,8 @@ pub struct Isotropy {
     /// How many samples each mean is over.
     pub n_by_rank: Vec<usize>,
     /// Coefficient of variation of `variance_by_rank` over ranks, each weighted by its mean `κ_m²`: 0 for an isotropic
-    /// `E[ΔwΔwᵀ|p]`. It compares ranks, each a mean over samples: where the variance differs between samples, it can be small all the same.
+    /// `E[ΔwΔwᵀ|p]`. It compares ranks, each a mean over samples: where the variance differs between samples, it can be
+    /// small all the same.
     pub anisotropy: f64,
 }
 

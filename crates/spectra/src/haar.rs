@@ -1,7 +1,8 @@
-//! The spectrum-preserving null in closed form: how far a randomly turned `A' = QAQᵀ` is from commuting with `B` (MATH eq. 16).
+//! The spectrum-preserving null in closed form: how far a randomly turned `A' = QAQᵀ` is from commuting with `B` (MATH
+//! eq. 16).
 //!
-//! `Q` is Haar on `O(P)`. Shifting either matrix by a multiple of the identity changes no commutator, so both spectra are
-//! centred first, `ã_i = a_i − tr A/P`, and eq. 16 becomes
+//! `Q` is Haar on `O(P)`. Shifting either matrix by a multiple of the identity changes no commutator, so both spectra
+//! are centred first, `ã_i = a_i − tr A/P`, and eq. 16 becomes
 //!
 //! ```text
 //! E‖[A', B]‖² = 2P / ((P − 1)(P + 2)) · ‖ã‖² ‖b̃‖²        (0 for P = 1)
@@ -128,8 +129,8 @@ impl HaarNull {
         self.expected_squared_error().sqrt()
     }
 
-    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W‖² ‖B_W‖²) )` of the projections on a window `W`; `None` when `B_W` or `E‖A'_W‖²` is
-    /// zero.
+    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W‖² ‖B_W‖²) )` of the projections on a window `W`; `None` when `B_W` or `E‖A'_W‖²`
+    /// is zero.
     ///
     /// A ratio of expectations, each exact. `‖A'_W‖` varies from draw to draw, so that the mean square of the projected
     /// commutator error is close to its square, but not equal. In all directions it is [`HaarNull::baseline`].
@@ -147,11 +148,11 @@ impl HaarNull {
     }
 
     /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W B_W‖² + E‖B_W A'_W‖²) )`: the root mean square of
-    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator) as a ratio of exact expectations; `None` as for
-    /// [`HaarNull::baseline_in`].
+    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator) as a ratio of exact expectations; `None` as
+    /// for [`HaarNull::baseline_in`].
     ///
-    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions, and near 1 for spectra of a low effective
-    /// rank.
+    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions, and near 1 for spectra of a low
+    /// effective rank.
     ///
     /// # Panics
     /// When the window reaches beyond `P`.
@@ -160,8 +161,8 @@ impl HaarNull {
         Some(self.baseline_in(window)? * (0.5 * window.n_directions() as f64).sqrt())
     }
 
-    /// `√(E K'_ij² / E K'_ii²)`, `i ≠ j`: what leakage is compared with, in any window of two or more directions. `None`
-    /// for `P = 1`.
+    /// `√(E K'_ij² / E K'_ii²)`, `i ≠ j`: what leakage is compared with, in any window of two or more directions.
+    /// `None` for `P = 1`.
     pub fn expected_leakage(&self) -> Option<f64> {
         (self.A.order > 1).then(|| (self.off_diagonal_square() / self.diagonal_square()).sqrt())
     }
@@ -218,7 +219,8 @@ mod tests {
             spectra in prop::collection::vec((-1.0f64..1.0, -1.0f64..1.0), 2..50),
             shifts in [-1.0f64..1.0, -1.0f64..1.0],
         ) {
-            let spectrum = |f: &dyn Fn(&(f64, f64)) -> f64| Traces::of_spectrum(&spectra.iter().map(f).collect::<Vec<_>>());
+            let spectrum =
+                |f: &dyn Fn(&(f64, f64)) -> f64| Traces::of_spectrum(&spectra.iter().map(f).collect::<Vec<_>>());
             let (A, B) = (spectrum(&|x| x.0 + shifts[0]), spectrum(&|x| x.1 + shifts[1]));
             let found = expected_squared_commutator(&A, &B);
             prop_assert!((found - math_16(&A, &B)).abs() <= 1e-12 * A.square * B.square);
