@@ -129,7 +129,7 @@ pub(crate) struct Exponents {
     pub(crate) emp: Exponent,
     /// `C_AWD` on `H`: what the duality predicts.
     pub(crate) awd: Exponent,
-    /// `M₂` on `H`: what the theorem of MATH \[12\] makes of it.
+    /// `M₂` on `H`: what the theorem of `MATH [12]` makes of it.
     pub(crate) m2: Exponent,
     /// `C` on `M₂`.
     pub(crate) c_on_m2: Exponent,

@@ -2,7 +2,7 @@
 //!
 //! A diagonal in a fixed basis is a mean over samples of one number each, so that a resample of the samples is a
 //! weighted mean of these numbers and needs no `P × P` matrix. With `V_i` the `d_out × d_in` matrix of the direction
-//! `v_i` (row-major) and `u = V_i a_p`, the forms of MATH §2 and §3 are
+//! `v_i` (row-major) and `u = V_i a_p`, the forms of `MATH [19]` are
 //!
 //! ```text
 //! g_p·v_i = δ_p·u,   v_iᵀh_p v_i = uᵀS_p u,   v_iᵀh_p²v_i = ‖a_p‖²‖S_p u‖²

@@ -1,4 +1,4 @@
-//! Streamed moments `E_p[A_p ⊗ B_p]` as one product of two short panels (MATH \[5\]).
+//! Streamed moments `E_p[A_p ⊗ B_p]` as one product of two short panels (`MATH [5]`).
 //!
 //! Both factors are symmetric (mostly `B_p = b_p b_pᵀ`), or both skew, so a moment is determined by its values at
 //! `o ≥ o'`, `i ≥ i'`: the matrix `K = (1/N) Σ_p vech(B_p) vech(A_p)ᵀ`, of `½d_in(d_in+1) × ½d_out(d_out+1)`. Samples

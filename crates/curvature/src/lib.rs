@@ -13,7 +13,7 @@
 //! ([`PerSampleHessian`]), so the `P × P` moments `E_p[A_p ⊗ a_p a_pᵀ]` that the paper needs are matrix products of
 //! short panels ([`kronecker_moments`]). [`layer_moments`] forms the Hessian `H = E_p[h_p]`, the second moment
 //! `M₂ = E_p[h_p²]` and the gradients' second moment in one pass over the samples that [`LayerSamples::collect`] has
-//! run through the network; [`JointLayers`] the same of several layers together (MATH §8). These are `f64`.
+//! run through the network; [`JointLayers`] the same of several layers together (`MATH §8`). These are `f64`.
 //!
 //! Every result is the same to the last bit for any number of threads.
 //!

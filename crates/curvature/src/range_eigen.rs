@@ -1,4 +1,4 @@
-//! Eigenpairs of a small symmetric matrix on its range: what every per-sample Hessian is reduced to (MATH \[4\]).
+//! Eigenpairs of a small symmetric matrix on its range: what every per-sample Hessian is reduced to (`MATH [4]`).
 //!
 //! Behind a piecewise-linear tail `S_p = JᵀQJ` has at most `n_out` nonzero eigenvalues, and exact zeros in every row of
 //! an inactive unit. The range is found first, and the eigenproblem shrinks to it.

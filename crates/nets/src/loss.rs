@@ -1,4 +1,4 @@
-//! Losses of one sample, with gradient and Hessian in the logits (MATH \[3\]).
+//! Losses of one sample, with gradient and Hessian in the logits (`MATH [3]`).
 
 use crate::Scalar;
 use faer::MatMut;

@@ -1,4 +1,4 @@
-//! The exact pre-activation curvature `S = ∂²ℓ/∂z²` of a dense layer, propagated from the logits (MATH \[2\]).
+//! The exact pre-activation curvature `S = ∂²ℓ/∂z²` of a dense layer, propagated from the logits (`MATH [2]`).
 
 use crate::{Layer, Loss, Network, Scalar};
 use faer::linalg::matmul::matmul;

@@ -1,4 +1,4 @@
-//! The mini-batch estimator of the noise covariance from one shuffled epoch (MATH \[7\]).
+//! The mini-batch estimator of the noise covariance from one shuffled epoch (`MATH [7]`).
 
 use crate::NoiseError;
 use faer::linalg::matmul::matmul;

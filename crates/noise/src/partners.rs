@@ -1,4 +1,4 @@
-//! Matched partners: for every sample another one of its class, whose activity stands in for a fresh draw (MATH §5).
+//! Matched partners: for every sample another one of its class, whose activity stands in for a fresh draw (`MATH §5`).
 
 use rand::{Rng, RngExt};
 use superlinear_curvature::LayerSamples;

@@ -1,4 +1,4 @@
-//! How nearly two symmetric matrices commute: commutator error, leakage, recovery and normalised coupling (MATH §7).
+//! How nearly two symmetric matrices commute: commutator error, leakage, recovery and normalised coupling (`MATH §7`).
 //!
 //! All of them are read off `K = VᵀAV`, where the columns of `V` are the eigenvectors of `B` and `β` its eigenvalues,
 //! in descending order. There `[A, B]_ij = K_ij(β_j − β_i)`, so that nothing costs more than `O(P²)` once `K` is known.
@@ -112,14 +112,16 @@ pub struct PairDiagnostics {
     /// `‖[K_W, β_W]‖ / (‖K_W‖ ‖β_W‖)`, Frobenius: 0 when they commute, at most √2. `None` when `K_W` or `β_W` is zero.
     pub commutator: Option<f64>,
     /// `‖[K_W, β_W]‖ / √(‖K_W β_W‖² + ‖β_W K_W‖²)`, the commutator beside the products that it is the difference of: 0
-    /// when they commute, at most 1 for semidefinite matrices and √2 else. `None` when the products are zero.
+    /// when they commute, at most 1 for semidefinite matrices and √2 else. The paper's ratio up to √2, which cancels
+    /// against a null (`MATH [17]`). `None` when the products are zero.
     ///
     /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included,
     /// because their products are; this one is near 1 for those.
     pub relative_commutator: Option<f64>,
     /// RMS of the off-diagonal of `K_W` over RMS of its diagonal. `None` for one direction or a zero diagonal.
     pub leakage: Option<f64>,
-    /// `Σ_i K_ii² / ‖K_W‖²` in `[0, 1]`: 1 for a diagonal `K_W`. `None` when `K_W` is zero.
+    /// `Σ_i K_ii² / ‖K_W‖²` in `[0, 1]`, the paper's eigen-alignment (`MATH [18]`): 1 for a diagonal `K_W`. `None` when
+    /// `K_W` is zero.
     pub recovery: Option<f64>,
     /// Mean of `|R_ij|`, `R_ij = K_ij/√|K_ii K_jj|`, `i ≠ j`, over the defined entries. `None` when there is none.
     pub coupling_mean: Option<f64>,

@@ -1,8 +1,8 @@
-//! The spectrum-preserving null in closed form: how far a randomly turned `A' = QAQᵀ` is from commuting with `B` (MATH
-//! eq. 16).
+//! The null that keeps a spectrum, in closed form: how far a turned `A' = QAQᵀ` is from commuting with `B`
+//! (`MATH [16]`).
 //!
 //! `Q` is Haar on `O(P)`. Shifting either matrix by a multiple of the identity changes no commutator, so both spectra
-//! are centred first, `ã_i = a_i − tr A/P`, and eq. 16 becomes
+//! are centred first, `ã_i = a_i − tr A/P`, and the identity becomes
 //!
 //! ```text
 //! E‖[A', B]‖² = 2P / ((P − 1)(P + 2)) · ‖ã‖² ‖b̃‖²        (0 for P = 1)
@@ -22,7 +22,7 @@ use crate::symmetric::power_of_two_near;
 use crate::window::Window;
 use faer::MatRef;
 
-/// What eq. 16 needs to know of a symmetric matrix.
+/// What `MATH [16]` needs to know of a symmetric matrix.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Traces {
     /// `P`.
@@ -69,7 +69,7 @@ impl Traces {
     }
 }
 
-/// `E‖[QAQᵀ, B]‖²`, Frobenius, `Q` Haar on `O(P)`: MATH eq. 16 for centred spectra; 0 for `P ≤ 1`.
+/// `E‖[QAQᵀ, B]‖²`, Frobenius, `Q` Haar on `O(P)`: `MATH [16]` for centred spectra; 0 for `P ≤ 1`.
 ///
 /// # Panics
 /// When `A` and `B` are of different order.
@@ -151,8 +151,8 @@ impl HaarNull {
     /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator) as a ratio of exact expectations; `None` as
     /// for [`HaarNull::baseline_in`].
     ///
-    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions, and near 1 for spectra of a low
-    /// effective rank.
+    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions (`MATH [17]`), and near 1 for
+    /// spectra of a low effective rank.
     ///
     /// # Panics
     /// When the window reaches beyond `P`.
@@ -204,7 +204,7 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    /// MATH eq. 16 as it stands there.
+    /// `MATH [16]` in traces, as it stands there.
     fn math_16(A: &Traces, B: &Traces) -> f64 {
         let P = A.order as f64;
         let denominator = P * (P - 1.0) * (P + 2.0);

@@ -1,4 +1,4 @@
-//! How many entries carry a vector: inverse participation ratio and participation ratio (MATH §7).
+//! How many entries carry a vector: inverse participation ratio and participation ratio (`MATH §7`).
 
 use crate::symmetric::power_of_two_near;
 

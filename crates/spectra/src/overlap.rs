@@ -1,4 +1,4 @@
-//! How far two subspaces agree: principal angles and the overlap of leading eigenspaces (MATH §7).
+//! How far two subspaces agree: principal angles and the overlap of leading eigenspaces (`MATH §7`).
 
 use crate::eigh::Eigh;
 use crate::symmetric::{TOLERANCE, power_of_two_near};

@@ -1,7 +1,7 @@
 //! The bootstrap of diagonals over samples in a fixed basis: every resample of every diagonal, as matrix products.
 //!
 //! In a basis that does not move, each diagonal is made of means over samples of one number a direction, so that
-//! resample `b` needs only the counts `w_pb` with which samples were drawn (MATH §7):
+//! resample `b` needs only the counts `w_pb` with which samples were drawn (`MATH [19]`):
 //!
 //! ```text
 //! H_ii  = (1/N) Σ_p w_pb v_iᵀh_p v_i       (M₂)_ii = (1/N) Σ_p w_pb v_iᵀh_p²v_i

@@ -1,6 +1,6 @@
 //! Spectra of per-sample Hessians seen along fixed directions: curvature `X = κ_m` and alignment `Y_i = (u_m·v_i)²`.
 //!
-//! Both diagonals that a power law compares are sums over these pairs (MATH §6, the paper's Eq. 15), so that editing
+//! Both diagonals that a power law compares are sums over these pairs (`MATH §6`, the paper's Eq. 15), so that editing
 //! `κ` while `Y` stays says which part of the spectra makes the exponent.
 
 use faer::linalg::matmul::matmul;

@@ -1,4 +1,4 @@
-//! The suppression experiment: edits of per-sample spectra that leave every eigenvector where it is (MATH §7).
+//! The suppression experiment: edits of per-sample spectra that leave every eigenvector where it is (`MATH §7`).
 
 use crate::spectral_ensemble::SpectralEnsemble;
 use rand::{Rng, RngExt};

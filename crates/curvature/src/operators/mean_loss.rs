@@ -154,7 +154,7 @@ impl<'a, T: Scalar, S: Samples<T>> MeanLoss<'a, T, S> {
         CurvatureOperator::new(self.clone(), Kind::EmpiricalFisher)
     }
 
-    /// `Σ = E_p[(g_p − ḡ)(g_p − ḡ)ᵀ]`, the covariance of one sample's gradient (divided by `N`, MATH \[6\]).
+    /// `Σ = E_p[(g_p − ḡ)(g_p − ḡ)ᵀ]`, the covariance of one sample's gradient (divided by `N`, `MATH [6]`).
     ///
     /// Centred before it is summed: `Σ v = E_p[(g_pᵀv − ḡᵀv) g_p]`, no difference of two matrices. The mean gradient
     /// costs one pass over the samples now. A mini-batch of `B` drawn with replacement has `C = Σ/B`.
@@ -166,7 +166,7 @@ impl<'a, T: Scalar, S: Samples<T>> MeanLoss<'a, T, S> {
         Ok(CurvatureOperator::new(self.clone(), Kind::NoiseCovariance(mean)))
     }
 
-    /// `M₂ = E_p[h_p²]`, exactly: the per-sample Hessian-vector product applied twice (MATH §1).
+    /// `M₂ = E_p[h_p²]`, exactly: the per-sample Hessian-vector product applied twice (`MATH §1`).
     ///
     /// About two Hessian-vector products' work for dense layers; with a convolution among the parameters, samples go
     /// through the network one at a time.
