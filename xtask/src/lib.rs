@@ -39,6 +39,7 @@ mod summary;
 mod tidy;
 mod verify;
 mod work;
+mod workspace;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,19 +1,15 @@
 //! `cargo xtask tidy`: the documents and the tree agree.
 
+use crate::workspace;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-
-/// The repository's root.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the repository").to_owned()
-}
 
 /// Runs every check and fails with all findings at once.
 ///
 /// # Errors
-/// When a check finds something.
+/// When a check finds something, or there is no checkout around the current folder.
 pub(crate) fn run() -> Result<()> {
-    let root = root();
+    let root = workspace::root()?;
     let mut findings = Vec::new();
     crates_are_on_the_map(&root, &mut findings)?;
     for file in source_files(&root)? {
