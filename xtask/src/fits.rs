@@ -127,7 +127,7 @@ impl Exponent {
 pub(crate) struct Exponents {
     /// `C` on `H`: measured.
     pub(crate) emp: Exponent,
-    /// γ_AWD: `M₂ = E_p[h_p²]` on `H`, the paper's AWD-derived covariance (MATH \[12\]).
+    /// γ_AWD: `M₂ = E_p[h_p²]` on `H`, the paper's AWD-derived covariance (`MATH [12]`).
     pub(crate) awd: Exponent,
     /// γ_dual, ours: the full covariance `C_AWD` of the duality on `H`.
     pub(crate) dual: Exponent,

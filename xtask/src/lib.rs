@@ -40,6 +40,7 @@ mod summary;
 mod tidy;
 mod verify;
 mod work;
+mod workspace;
 
 use clap::Parser;
 use std::process::ExitCode;
