@@ -111,20 +111,12 @@ pub struct PairDiagnostics {
     pub window: Window,
     /// `‖[K_W, β_W]‖ / (‖K_W‖ ‖β_W‖)`, Frobenius: 0 when they commute, at most √2. `None` when `K_W` or `β_W` is zero.
     pub commutator: Option<f64>,
-<<<<<<< HEAD
-    /// `‖[K_W, β_W]‖ / ‖K_W β_W‖`, the paper's commutator error: 0 when they commute, at most √2 for semidefinite matrices
+    /// `‖[K_W, β_W]‖ / ‖K_W β_W‖`, the paper's commutator error
+    /// (`MATH [17]`): 0 when they commute, at most √2 for semidefinite matrices
     /// and 2 else. `None` when the product is zero. (`‖K_W β_W‖ = ‖β_W K_W‖`, each being the other's transpose.)
     ///
     /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included, because
     /// their products are; this one is near √2 for those.
-=======
-    /// `‖[K_W, β_W]‖ / √(‖K_W β_W‖² + ‖β_W K_W‖²)`, the commutator beside the products that it is the difference of: 0
-    /// when they commute, at most 1 for semidefinite matrices and √2 else. The paper's ratio up to √2, which cancels
-    /// against a null (`MATH [17]`). `None` when the products are zero.
-    ///
-    /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included,
-    /// because their products are; this one is near 1 for those.
->>>>>>> math
     pub relative_commutator: Option<f64>,
     /// RMS of the off-diagonal of `K_W` over RMS of its diagonal. `None` for one direction or a zero diagonal.
     pub leakage: Option<f64>,

@@ -147,21 +147,12 @@ impl HaarNull {
         (norms > 0.0).then(|| (commutator / norms).sqrt())
     }
 
-<<<<<<< HEAD
     /// `√( E‖[A'_W, B_W]‖² / E‖A'_W B_W‖² )`: the root mean square of
     /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator), the paper's commutator error, as a ratio of exact
     /// expectations; `None` as for [`HaarNull::baseline_in`].
     ///
     /// It is `√w` times [`HaarNull::baseline_in`] for a window of `w` directions, and near √2 for spectra of a low effective
     /// rank.
-=======
-    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W B_W‖² + E‖B_W A'_W‖²) )`: the root mean square of
-    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator) as a ratio of exact expectations; `None` as
-    /// for [`HaarNull::baseline_in`].
-    ///
-    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions (`MATH [17]`), and near 1 for
-    /// spectra of a low effective rank.
->>>>>>> math
     ///
     /// # Panics
     /// When the window reaches beyond `P`.
@@ -170,7 +161,7 @@ impl HaarNull {
         Some(self.baseline_in(window)? * (window.n_directions() as f64).sqrt())
     }
 
-    /// `Σ_i E K'_ii² / E‖K'_W‖²` over a window: what [`recovery`](crate::PairDiagnostics::recovery), the paper's eigen-alignment,
+    /// `Σ_i E K'_ii² / E‖K'_W‖²` over a window: what [`recovery`](crate::PairDiagnostics::recovery), the paper's eigen-alignment (`MATH [18]`),
     /// is compared with. In all directions `‖K'‖` does not vary, and it is the exact expectation
     /// `((tr A)² + 2 tr A²)/((P + 2) tr A²)`.
     pub fn expected_recovery_in(&self, window: Window) -> f64 {
