@@ -148,10 +148,12 @@ impl HaarNull {
     }
 
     /// `√( E‖[A'_W, B_W]‖² / E‖A'_W B_W‖² )`: the root mean square of
-    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator), the paper's commutator error, as a ratio of exact
+    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator), the paper's commutator error, as a ratio
+    /// of exact
     /// expectations; `None` as for [`HaarNull::baseline_in`].
     ///
-    /// It is `√w` times [`HaarNull::baseline_in`] for a window of `w` directions, and near √2 for spectra of a low effective
+    /// It is `√w` times [`HaarNull::baseline_in`] for a window of `w` directions, and near √2 for spectra of a low
+    /// effective
     /// rank.
     ///
     /// # Panics
@@ -161,7 +163,8 @@ impl HaarNull {
         Some(self.baseline_in(window)? * (window.n_directions() as f64).sqrt())
     }
 
-    /// `Σ_i E K'_ii² / E‖K'_W‖²` over a window: what [`recovery`](crate::PairDiagnostics::recovery), the paper's eigen-alignment (`MATH [18]`),
+    /// `Σ_i E K'_ii² / E‖K'_W‖²` over a window: what [`recovery`](crate::PairDiagnostics::recovery), the paper's
+    /// eigen-alignment (`MATH [18]`),
     /// is compared with. In all directions `‖K'‖` does not vary, and it is the exact expectation
     /// `((tr A)² + 2 tr A²)/((P + 2) tr A²)`.
     pub fn expected_recovery_in(&self, window: Window) -> f64 {
