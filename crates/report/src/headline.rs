@@ -30,7 +30,7 @@ pub(crate) struct HeadlineNumber {
     pub(crate) quantity: &'static str,
     /// What it would be if the paper were right, or chance.
     pub(crate) beside: &'static str,
-    /// Its value and 95 % interval for each setting.
+    /// Its value for each setting with a range: 95 % over samples for one seed, both values for two, 95 % over more.
     pub(crate) found: Vec<(Option<f64>, Option<[f64; 2]>)>,
 }
 
@@ -95,21 +95,26 @@ fn column(runs: &[RunRecord], loss: Loss) -> Result<Option<(String, [Number; 5])
     Ok(Some((format!("{}, {n}", title(&first.spec)), numbers)))
 }
 
-/// Mean, with Student's interval where there are two or more; nothing where one of them does not exist.
+/// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of them does
+/// not exist.
 fn over_seeds(values: &[Option<f64>]) -> Result<Number> {
     let Some(values) = values.iter().copied().collect::<Option<Vec<f64>>>() else { return Ok((None, None)) };
     if let [value] = values[..] {
         return Ok((Some(value), None));
     }
+    let mean = Some(mean_sd(&values)?.mean);
+    if let [a, b] = values[..] {
+        return Ok((mean, Some([a.min(b), a.max(b)])));
+    }
     let t = superlinear_stats::over_seeds(&values, 0.95)?.interval;
-    Ok((Some(mean_sd(&values)?.mean), t.map(|t| [t.low, t.high])))
+    Ok((mean, t.map(|t| [t.low, t.high])))
 }
 
 /// The verdict in a few sentences.
 fn answer(claims: &[Claim], at_scale: bool) -> Vec<String> {
     let with =
         |verdict: Verdict| -> Vec<&Claim> { claims.iter().filter(|claim| claim.paper.verdict == verdict).collect() };
-    let names = |claims: &[&Claim]| claims.iter().map(|claim| claim.id).collect::<Vec<_>>().join(", ");
+    let names = |claims: &[&Claim]| claims.iter().map(|claim| format!("`{}`", claim.id)).collect::<Vec<_>>().join(", ");
     let (holds, fails) = (with(Verdict::Holds), with(Verdict::DoesNotHold));
     let (undecided, untested) = (with(Verdict::Undecided), with(Verdict::NotTested));
     let tested = claims.len() - untested.len();
@@ -147,7 +152,7 @@ fn answer(claims: &[Claim], at_scale: bool) -> Vec<String> {
             0 => String::new(),
             n => format!("; and {n} more"),
         };
-        format!("{} does not hold: {}{more}.", claim.id, named.collect::<Vec<_>>().join("; "))
+        format!("`{}` does not hold: {}{more}.", claim.id, named.collect::<Vec<_>>().join("; "))
     }));
     if !undecided.is_empty() {
         sentences.push(format!("Undecided: {}.", names(&undecided)));

@@ -37,7 +37,10 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
         .figures
         .iter()
         .zip(svgs)
-        .map(|(figure, svg)| context! { id => figure.id, caption => figure.caption, svg => STANDARD.encode(svg) })
+        .enumerate()
+        .map(|(index, (figure, svg))| {
+            context! { index, id => figure.id, caption => figure.caption, svg => STANDARD.encode(svg) }
+        })
         .collect();
     let tables: Vec<_> = summary
         .tables

@@ -199,7 +199,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     let results = out.join("smoke");
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(results.join("summary.json")).unwrap()).unwrap();
-    assert_eq!(summary["schema"], 2);
+    assert_eq!(summary["schema"], 3);
     assert_eq!(summary["profile"], "smoke");
     let runs = summary["runs"].as_array().unwrap();
     let ids: Vec<&str> = runs.iter().map(|run| run["id"].as_str().unwrap()).collect();
@@ -207,7 +207,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     for run in runs {
         assert_eq!(run["layer"]["d_out"], 50);
         assert!(run["train"]["final_train_acc"].as_f64().unwrap() > 0.9, "{run}");
-        for pair in ["emp", "awd", "m2", "c_on_m2"] {
+        for pair in ["c_on_h", "m2_on_h", "c_on_m2", "c_awd_on_h"] {
             let fit = &run["gamma"][pair];
             let gamma = fit["slope"].as_f64().unwrap();
             assert!((0.8..=2.0).contains(&gamma), "{pair} {gamma}");
@@ -222,7 +222,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     }
     let claims = summary["claims"].as_array().unwrap();
     let verdicts = ["holds", "does not hold", "undecided", "not tested"];
-    assert!(claims.len() == 8 && claims.iter().all(|claim| verdicts.contains(&claim["verdict"].as_str().unwrap())));
+    assert!(claims.len() == 8 && claims.iter().all(|claim| verdicts.contains(&claim["paper"]["verdict"].as_str().unwrap())));
     let page = fs::read_to_string(results.join("report.html")).unwrap();
     assert!(page.contains("data:image/svg+xml;base64,") && !page.contains("{{"));
     assert!(!page.contains("NaN"));
@@ -264,7 +264,7 @@ fn words_of_the_report_render_without_a_trace_of_their_markup() {
         assert!(!page.contains(mark), "{mark}");
     }
     // An index that has swallowed what stands behind it is none of these.
-    let known = "1 2 AWD M₂ SD SD,WD emp gg hg hh i ii ij in jj k m max m≤k out p w y γ";
+    let known = "1 2 AWD M₂ SD SD,WD dual emp gg hg hh i ii ij in jj k m max m≤k out p w y γ";
     let mut n = 0;
     for (open, close) in [("<sub>", "</sub>"), ("<sup>", "</sup>")] {
         for (index, _) in page.split(open).skip(1).filter_map(|rest| rest.split_once(close)) {
