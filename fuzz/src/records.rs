@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use superlinear_store::matrix::DenseMatrix;
 use superlinear_store::record::{ENVELOPE_VERSION, MAGIC, Record, from_bytes, to_bytes};
 #[cfg(feature = "xtask")]
-use xtask::outside::{self, RUN_RECORDS};
+use superlinear_experiments::outside::{self, RUN_RECORDS};
 
 /// A record with a field of every type that records here have.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -379,7 +379,7 @@ fn as_much_is_kept_as_was_asked_for() {
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("nothing to do"));
     // Another process that works here may still look for the runs: who leaves last removes them.
     let other = lock::try_share(&folder.path().join("tiny/runs/.locks/at-work")).unwrap().unwrap();
-    fs::remove_file(folder.path().join("tiny/part.json")).unwrap();
+    fs::remove_file(folder.path().join("tiny/results.json")).unwrap();
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("to another process"));
     assert_eq!(records(folder.path(), "training.rec").len(), 2);
     drop(other);

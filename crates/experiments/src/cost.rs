@@ -1,7 +1,8 @@
 //! What a reproduction would cost, from counts of operations and this machine's measured speed.
 
-use crate::experiment::kept_epochs;
-use crate::plan::{Keep, RunSpec};
+use crate::keep::Keep;
+use crate::spec::RunSpec;
+use crate::train::kept_epochs;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use std::time::Instant;
@@ -24,14 +25,14 @@ const MATRICES: f64 = 15.0;
 
 /// Speeds of one core, in operations a second.
 #[derive(Clone, Copy)]
-pub(crate) struct Speed {
+pub struct Speed {
     single: f64,
     double: f64,
 }
 
 impl Speed {
     /// Measures this machine: a fraction of a second.
-    pub(crate) fn measure() -> Self {
+    pub fn measure() -> Self {
         const N: usize = 384;
         fn best<T: superlinear_nets::Scalar>() -> f64 {
             let A = Mat::<T>::from_fn(N, N, |i, j| T::of(((i * 7 + j * 13) % 17) as f64));
@@ -48,23 +49,23 @@ impl Speed {
 }
 
 /// What a run costs beside others, the same on every machine: seconds at one `f64` operation a second and two `f32` ones.
-pub(crate) fn operations(spec: &RunSpec) -> f64 {
+pub fn operations(spec: &RunSpec) -> f64 {
     cost(spec, Speed { single: 2.0, double: 1.0 }, Keep::Summary).seconds
 }
 
 /// Estimated cost of one run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cost {
+pub struct Cost {
     /// Core-seconds.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
     /// Peak bytes of the analysis.
-    pub(crate) memory: f64,
+    pub memory: f64,
     /// Bytes on disk, at most; with [`Keep::None`] until the results are written.
-    pub(crate) disk: f64,
+    pub disk: f64,
 }
 
 /// The cost of `spec` on one core of a machine of this speed.
-pub(crate) fn cost(spec: &RunSpec, speed: Speed, keep: Keep) -> Cost {
+pub fn cost(spec: &RunSpec, speed: Speed, keep: Keep) -> Cost {
     let architecture = spec.architecture();
     let layer = &architecture.dense_layers()[spec.target_dense()];
     let (n_params, P) = (architecture.n_params() as f64, (layer.d_out * layer.d_in) as f64);
@@ -80,9 +81,9 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed, keep: Keep) -> Cost {
         d_in: layer.d_in,
     };
     let analysis = shape.flops() / (MOMENTS_SHARE * speed.double) + EIGEN_CUBES * P.powi(3) / speed.double;
-    let checkpoints =
-        spec.checkpoints.iter().filter(|&&epoch| epoch < spec.epochs).count() as f64 + spec.layers().len() as f64;
-    let spectral = spec.spectral.map_or(0.0, |spectral| SPECTRAL_CUBES + DRAW_CUBES * (1 + spectral.null_draws) as f64);
+    let checkpoints = spec.checkpoints.iter().filter(|&&epoch| epoch < spec.epochs).count() as f64
+        + spec.analysed_dense().len() as f64;
+    let spectral = spec.spectra.map_or(0.0, |spectral| SPECTRAL_CUBES + DRAW_CUBES * (1 + spectral.null_draws) as f64);
     let spectral = spectral * P.powi(3) / speed.double;
     let activities = n_samples * 8.0 * 2.0 * (layer.d_in + 2 * layer.d_out) as f64;
     let networks = (kept_epochs(spec, keep).len() + 2) as f64;
@@ -90,7 +91,7 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed, keep: Keep) -> Cost {
     let moments = if keep == Keep::Moments { 3.0 * 8.0 * P * (P + 1.0) / 2.0 } else { 0.0 };
     // Maps of three pairs, cells and diagonals.
     let cells = superlinear_plots::HeatMap::MAX_CELLS.pow(2) as f64;
-    let maps = spec.spectral.map_or(0.0, |_| 9.0 * 4.0 * cells + 16.0 * 8.0 * spec.top as f64);
+    let maps = spec.spectra.map_or(0.0, |_| 9.0 * 4.0 * cells + 16.0 * 8.0 * spec.top as f64);
     Cost {
         seconds: training + analysis * checkpoints + spectral,
         memory: MATRICES * 8.0 * P * P + activities,
@@ -104,7 +105,7 @@ pub(crate) fn cost(spec: &RunSpec, speed: Speed, keep: Keep) -> Cost {
 }
 
 /// A duration as a person says it.
-pub(crate) fn human_time(seconds: f64) -> String {
+pub fn human_time(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} s"),
         s if s < 5_400.0 => format!("{:.0} min", s / 60.0),
@@ -113,7 +114,7 @@ pub(crate) fn human_time(seconds: f64) -> String {
 }
 
 /// A size as a person says it.
-pub(crate) fn human_bytes(bytes: f64) -> String {
+pub fn human_bytes(bytes: f64) -> String {
     match bytes {
         b if b < 1e6 => format!("{:.0} kB", b / 1e3),
         b if b < 1e9 => format!("{:.1} MB", b / 1e6),

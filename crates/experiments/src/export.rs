@@ -1,17 +1,15 @@
-//! `cargo xtask export`: one run's weights, data and matrices, for NumPy and PyTorch.
+//! One run's weights, data and matrices, for NumPy and PyTorch.
 
-use crate::cli::ExportArgs;
-use crate::experiment::{LayerMatrices, layer_matrices};
+use crate::analyse::{LayerMatrices, layer_matrices};
 use crate::finished_run::{FinishedRun, FoundRun};
-use crate::interrupt;
+use crate::observer::Observer;
 use crate::parameters::layer_names;
-use crate::plan::RunSpec;
 use crate::provenance::Provenance;
 use crate::record::TrainingRecord;
+use crate::spec::RunSpec;
 use anyhow::Result;
 use faer::MatRef;
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use superlinear_datasets::Normalisation;
 use superlinear_nets::{Architecture, Layer};
@@ -24,19 +22,26 @@ use superlinear_store::{json, npz, safetensors};
 /// The file by which an exported folder is known, so that no other folder is ever replaced.
 const MANIFEST: &str = "manifest.json";
 
-/// Runs the command.
+/// What an export has written, in words.
+pub const FILES: &str = "weights.safetensors, data.npz, moments.npz, awd.npz, manifest.json";
+
+/// Writes run `id` of the results in `out` to the folder `to`.
 ///
 /// # Errors
-/// When there is no such run, its data are missing, the folder cannot be written, or the user interrupts; nothing has been written
-/// then.
-pub(crate) fn run(args: &ExportArgs) -> Result<()> {
-    interrupt::listen()?;
-    let provenance = Provenance::here();
-    let run = FoundRun::find(&args.out, &args.run_id)?;
-    let staged = StagedDir::create(&args.to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
-    let FinishedRun { spec, training, trained, data, .. } = run.load(args.data_dir.as_deref())?;
+/// When there is no such run, its data are missing, the folder cannot be written, or the observer stops it; nothing has been
+/// written then.
+pub fn export(
+    (out, id): (&Path, &str),
+    to: &Path,
+    data_dir: Option<&Path>,
+    provenance: Provenance,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let run = FoundRun::find(out, id)?;
+    let staged = StagedDir::create(to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
+    let FinishedRun { spec, training, trained, data, .. } = run.load(data_dir)?;
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
-    interrupt::check()?;
+    observer.check()?;
 
     write_weights(&staged.path().join("weights.safetensors"), &spec.id(), &trained.weights, &matrices)?;
     let normalisation = Normalisation::of(spec.dataset);
@@ -50,18 +55,13 @@ pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     let shape = [y.len(), images];
     let arrays = [("x", ArrayView::new(&shape, &x)?), ("y", ArrayView::new(&shape[..1], &y)?)];
     npz::write(&staged.path().join("data.npz"), &arrays, Compression::Deflated)?;
-    interrupt::check()?;
+    observer.check()?;
     write_moments(&staged.path().join("moments.npz"), &spec, &matrices)?;
-    interrupt::check()?;
+    observer.check()?;
     write_awd(&staged.path().join("awd.npz"), &matrices)?;
     json::write(&staged.path().join(MANIFEST), &manifest(&spec, &training, provenance))?;
-    interrupt::check()?;
+    observer.check()?;
     staged.publish()?;
-    writeln!(
-        std::io::stdout(),
-        "{}: weights.safetensors, data.npz, moments.npz, awd.npz, {MANIFEST}",
-        args.to.display()
-    )?;
     Ok(())
 }
 

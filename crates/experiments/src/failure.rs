@@ -3,9 +3,7 @@
 //! Such a run is no reason to lose the others. It is told apart from what stops everything: an interruption, a disk that
 //! takes no file, a record that cannot be read.
 
-use crate::fits::Exponents;
-use crate::interrupt::Interrupted;
-use crate::record::RunRecord;
+use crate::observer::Stopped;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use superlinear_store::WriteError;
@@ -13,15 +11,16 @@ use superlinear_store::record::RecordError;
 
 /// A run that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Its id.
-    pub(crate) run: String,
+    pub run: String,
     /// The error in one line.
-    pub(crate) error: String,
+    pub error: String,
 }
 
 impl Failure {
-    fn new(run: String, error: &anyhow::Error) -> Self {
+    /// Of this run, with all causes in one line.
+    pub fn new(run: String, error: &anyhow::Error) -> Self {
         Self { run, error: format!("{error:#}") }
     }
 }
@@ -30,7 +29,7 @@ impl Failure {
 ///
 /// # Errors
 /// For an error that is not the run's own.
-pub(crate) fn outcome<T>(id: impl Fn() -> String, result: Result<T>) -> Result<Result<T, Failure>> {
+pub fn outcome<T>(id: impl Fn() -> String, result: Result<T>) -> Result<Result<T, Failure>> {
     match result {
         Ok(found) => Ok(Ok(found)),
         Err(error) if stops_everything(&error) => Err(error),
@@ -40,16 +39,8 @@ pub(crate) fn outcome<T>(id: impl Fn() -> String, result: Result<T>) -> Result<R
 
 fn stops_everything(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.is::<Interrupted>()
-            || cause.is::<WriteError>()
-            || cause.is::<RecordError>()
-            || cause.is::<std::io::Error>()
+        cause.is::<Stopped>() || cause.is::<WriteError>() || cause.is::<RecordError>() || cause.is::<std::io::Error>()
     })
-}
-
-/// The failure of a run whose exponents cannot be fitted, with which nothing can be drawn.
-pub(crate) fn of_fits(run: &RunRecord) -> Option<Failure> {
-    Exponents::of(run).err().map(|error| Failure::new(run.spec.id(), &error))
 }
 
 #[cfg(test)]
@@ -64,8 +55,8 @@ mod tests {
         let failure = Failure { run: id(), error: "a-run: epoch 3: loss is NaN".to_owned() };
         assert_eq!(outcome::<()>(id, Err(own)).unwrap(), Err(failure));
         assert_eq!(outcome(id, Ok(1)).unwrap(), Ok(1));
-        let interrupted: Result<()> = Err(Interrupted.into());
-        assert!(outcome(id, interrupted.context("a-run")).unwrap_err().is::<Interrupted>());
+        let interrupted: Result<()> = Err(Stopped.into());
+        assert!(outcome(id, interrupted.context("a-run")).unwrap_err().is::<Stopped>());
         let disk: Result<()> = Err(std::io::Error::other("disk full").into());
         assert!(outcome(id, disk.context("a-run")).is_err());
     }

@@ -1,69 +1,71 @@
-//! `cargo xtask runs gc`: what no result needs goes.
+//! What no result needs goes.
 
-use super::{FileKind, entries, in_use, kind_of, name_of, runs_in, size_of};
-use crate::estimate::human_bytes;
-use crate::part::{PART, Part};
-use crate::plan::Keep;
-use crate::progress::Voice;
-use crate::reproduce::lock_results;
+use crate::keep::Keep;
+use crate::manifest::{MANIFEST, Manifest};
+use crate::observer::Observer;
+use crate::pipeline::lock_results;
 use crate::run_dir::layers_of;
+use crate::stored::{FileKind, entries, in_use, kind_of, name_of, runs_in};
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A temporary file that was touched so recently may be somebody's.
 const YOUNG: Duration = Duration::from_secs(60);
 
-/// Removes, or lists, what no result needs. Runs that a process works on are left alone.
+/// What no result in a folder needs.
+#[derive(Debug, Default)]
+pub struct Needless {
+    /// Files to go.
+    pub files: Vec<PathBuf>,
+    /// Folders of runs that would be empty then.
+    pub folders: Vec<PathBuf>,
+    /// Folders of runs that a process works on, left alone.
+    pub in_use: Vec<PathBuf>,
+}
+
+/// Finds what no result in `results` needs, and removes it if `remove`. Holds the lock of the results meanwhile.
 ///
 /// # Errors
-/// When a folder cannot be read or a file not removed.
-pub(super) fn run(folders: &[PathBuf], dry_run: bool) -> Result<()> {
-    let (mut n_files, mut bytes) = (0, 0);
-    let mut out = std::io::stdout().lock();
-    for results in folders {
-        let _lock = lock_results(results, Voice::Normal)?;
-        let used = used_by(results)?;
-        for run in runs_in(results)? {
-            if in_use(&run)? {
-                writeln!(out, "{}: in use, left alone", run.display())?;
-                continue;
-            }
-            let mut left = 0;
-            for file in entries(&run)? {
-                if !is_needless(&run, &file, used.as_ref()) {
-                    left += 1;
-                    continue;
-                }
-                n_files += 1;
-                bytes += size_of(&file);
-                writeln!(out, "{}", file.display())?;
-                if !dry_run {
-                    std::fs::remove_file(&file).with_context(|| format!("{}: cannot remove", file.display()))?;
-                }
-            }
-            if left == 0 && !dry_run {
-                std::fs::remove_dir(&run).with_context(|| format!("{}: cannot remove", run.display()))?;
+/// When a folder cannot be read or a file not removed, or the observer stops the wait for the lock.
+pub fn sweep(results: &Path, remove: bool, observer: &dyn Observer) -> Result<Needless> {
+    let _lock = lock_results(results, observer)?;
+    let used = used_by(results)?;
+    let mut needless = Needless::default();
+    for run in runs_in(results)? {
+        if in_use(&run)? {
+            needless.in_use.push(run);
+            continue;
+        }
+        let (files, left): (Vec<PathBuf>, Vec<PathBuf>) =
+            entries(&run)?.into_iter().partition(|file| is_needless(&run, file, used.as_ref()));
+        if remove {
+            for file in &files {
+                std::fs::remove_file(file).with_context(|| format!("{}: cannot remove", file.display()))?;
             }
         }
+        needless.files.extend(files);
+        if left.is_empty() {
+            if remove {
+                std::fs::remove_dir(&run).with_context(|| format!("{}: cannot remove", run.display()))?;
+            }
+            needless.folders.push(run);
+        }
     }
-    let did = if dry_run { "would go" } else { "removed" };
-    writeln!(out, "{n_files} files, {}: {did}", human_bytes(bytes as f64))?;
-    Ok(())
+    Ok(needless)
 }
 
 /// The folders and the layers' records that finished results were made of; `None` when there are none, and all is needed.
 fn used_by(results: &Path) -> Result<Option<BTreeSet<PathBuf>>> {
-    if !results.join(PART).is_file() {
+    if !results.join(MANIFEST).is_file() {
         return Ok(None);
     }
-    let part = Part::read(results)?;
+    let manifest = Manifest::read(results)?;
     let mut used = BTreeSet::new();
-    for (spec, run) in part.run_dirs(results)? {
+    for (spec, run) in manifest.run_dirs(results)? {
         used.insert(run.path());
-        if part.keep == Keep::None {
+        if manifest.keep == Keep::None {
             continue;
         }
         // Unreadable: then all of that run is left to be looked at.

@@ -1,10 +1,10 @@
 //! The spectra of an analysed layer: pairs of matrices in one eigenbasis, and the structure of per-sample Hessians.
 
-use crate::plan::SpectralSpec;
-use crate::record::spectral::{
-    AlignmentRecord, CellsRecord, Edit, EditRecord, NullRecord, OverlapRecord, PairMaps, PairRecord, SampleSpectrum,
-    SpectralRecord, WindowRecord,
+use crate::record::layer_spectra::{
+    AlignmentRecord, CellsRecord, Edit, EditRecord, LayerSpectra, NullRecord, OverlapRecord, PairMaps, PairRecord,
+    SampleSpectrum, WindowRecord, one_a_class,
 };
+use crate::spec::SpectraSpec;
 use anyhow::{Context, Result};
 use faer::{Mat, MatRef};
 use rand::{Rng, RngExt};
@@ -59,7 +59,7 @@ pub(crate) struct SpectralInput<'a> {
 ///
 /// # Errors
 /// When an eigendecomposition fails its check, or a class is empty.
-pub(crate) fn spectral(input: &SpectralInput<'_>, spec: &SpectralSpec, rng: &mut impl Rng) -> Result<SpectralRecord> {
+pub(crate) fn layer_spectra(input: &SpectralInput<'_>, spec: &SpectraSpec, rng: &mut impl Rng) -> Result<LayerSpectra> {
     let start = Instant::now();
     let eigen_C = eigh(input.C.0).context("eigendecomposition of C")?;
     let eigen_M2 = eigh(input.M2.0).context("eigendecomposition of M₂")?;
@@ -105,17 +105,7 @@ pub(crate) fn spectral(input: &SpectralInput<'_>, spec: &SpectralSpec, rng: &mut
     let shown = one_a_class(&samples);
     let edits = SpectrumEdit::ALL.iter().map(|&edit| edited(&ensemble, edit, &shown, rng)).collect::<Vec<_>>();
     let samples_s = start.elapsed().as_secs_f64();
-    Ok(SpectralRecord {
-        maps,
-        overlaps,
-        localisation,
-        samples,
-        alignment,
-        leading_alignment,
-        edits,
-        pairs_s,
-        samples_s,
-    })
+    Ok(LayerSpectra { maps, overlaps, localisation, samples, alignment, leading_alignment, edits, pairs_s, samples_s })
 }
 
 /// One pair as reduced matrices, beside a draw of the null.
@@ -123,7 +113,7 @@ fn maps(
     (of, in_basis_of): (&str, &str),
     pair: &InEigenbasis,
     alpha: &[f64],
-    spec: &SpectralSpec,
+    spec: &SpectraSpec,
     rng: &mut impl Rng,
 ) -> Result<PairMaps> {
     let context = || format!("{of} in the eigenbasis of {in_basis_of}");
@@ -216,11 +206,6 @@ fn alignment_record(report: AlignmentReport) -> AlignmentRecord {
         mean: report.mean,
         mean_interval: [report.mean_interval.low, report.mean_interval.high],
     }
-}
-
-/// The first chosen sample of every class.
-pub(crate) fn one_a_class(samples: &[SampleSpectrum]) -> Vec<usize> {
-    (0..samples.len()).filter(|&p| p == 0 || samples[p].class != samples[p - 1].class).collect()
 }
 
 fn edited(ensemble: &SpectralEnsemble, edit: SpectrumEdit, shown: &[usize], rng: &mut impl Rng) -> EditRecord {

@@ -5,7 +5,7 @@ use superlinear_curvature::{Parameter, Part, Selection};
 use superlinear_nets::{Architecture, Layer};
 
 /// Names of the layers with parameters, with their positions.
-pub(crate) fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
+pub fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
     let (mut dense, mut conv) = (0, 0);
     let mut names = Vec::new();
     for (position, layer) in architecture.layers().iter().enumerate() {
@@ -28,7 +28,7 @@ pub(crate) fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
 ///
 /// # Errors
 /// When there are no names, one is unknown (the known ones are listed), or a tensor is named twice.
-pub(crate) fn select(architecture: &Architecture, names: &[String]) -> Result<Selection> {
+pub fn select(architecture: &Architecture, names: &[String]) -> Result<Selection> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
     let layers = layer_names(architecture);
     let of_layer = |position: usize| {
@@ -66,7 +66,7 @@ pub(crate) fn select(architecture: &Architecture, names: &[String]) -> Result<Se
 }
 
 /// The selected tensors by name, in the order of a vector over `selection`, each with how many entries it has.
-pub(crate) fn layout(architecture: &Architecture, selection: &Selection) -> Vec<(String, usize)> {
+pub fn layout(architecture: &Architecture, selection: &Selection) -> Vec<(String, usize)> {
     let layers = layer_names(architecture);
     let named = |at: &Parameter| {
         let layer = layers.iter().find(|(position, _)| *position == at.layer).map_or("", |(_, name)| name);

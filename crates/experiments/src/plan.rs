@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 
 /// Most seeds of a setting: more are a slip of the hand, and their list alone would fill the memory.
-pub(crate) const MAX_SEEDS: usize = 1_000;
+pub const MAX_SEEDS: usize = 1_000;
 
 /// Samples of each class whose Hessians are looked at one by one, and resamples of their bootstrap.
 const SPECTRA_PER_CLASS: usize = 20;
@@ -95,7 +95,8 @@ impl Plan {
                 all.extend(group.runs.iter().map(|run| RunSpec { seed, ..run.clone() }));
             }
         }
-        if let Some(unknown) = choice.settings.iter().find(|beginning| !all.iter().any(|run| is_called(run, beginning))) {
+        if let Some(unknown) = choice.settings.iter().find(|beginning| !all.iter().any(|run| is_called(run, beginning)))
+        {
             let mut known: Vec<String> = all.iter().map(RunSpec::setting).collect();
             known.sort();
             known.dedup();
@@ -151,4 +152,105 @@ impl Plan {
 fn is_called(run: &RunSpec, beginning: &str) -> bool {
     let setting = run.setting();
     setting.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const PLAN: &str = r#"
+        name = "few"
+        seeds = 2
+        checkpoints = [1, 20]
+        resamples = 200
+        null_draws = 2
+
+        [[runs]]
+        data = "mnist"
+        source = "embedded"
+        network = "mlp"
+        loss = ["ce", "mse"]
+        classes = [3, 6]
+        images = 300
+        batch = 50
+        epochs = 200
+        directions = { 3 = 300, 6 = 1000 }
+
+        [[runs]]
+        data = "cifar10"
+        network = "cnn"
+        loss = "mse"
+        classes = 10
+        images = 5000
+        batch = 128
+        epochs = 10
+        directions = 1000
+        seeds = [1, 7]
+    "#;
+
+    /// A plan of some runs.
+    pub(crate) fn plan() -> Plan {
+        Plan::parse("few.toml", PLAN, None).unwrap()
+    }
+
+    /// Its first run.
+    pub(crate) fn spec() -> RunSpec {
+        plan().all_runs(&Choice::default()).unwrap().remove(0)
+    }
+
+    fn ids(choice: &Choice) -> Vec<String> {
+        plan().all_runs(choice).unwrap().iter().map(RunSpec::id).collect()
+    }
+
+    #[test]
+    fn seeds_are_the_outermost_loop_and_a_group_may_have_its_own() {
+        let found = ids(&Choice::default());
+        assert_eq!(found.len(), 4 + 5 + 1);
+        assert_eq!(found[..2], ["mnist-mlp-ce-c3-s0", "mnist-mlp-ce-c6-s0"]);
+        assert_eq!(found[8..], ["cifar10-cnn-mse-c10-s1", "cifar10-cnn-mse-c10-s7"]);
+        // Groups with seeds of their own keep them.
+        assert_eq!(ids(&Choice { n_seeds: Some(3), ..Choice::default() }).len(), 3 * 4 + 2);
+    }
+
+    #[test]
+    fn settings_are_chosen_by_the_parts_of_their_names() {
+        let choice = |names: &[&str]| Choice {
+            settings: names.iter().map(|&name| name.to_owned()).collect(),
+            ..Choice::default()
+        };
+        assert_eq!(ids(&choice(&["mnist-mlp-mse-c3"])), ["mnist-mlp-mse-c3-s0", "mnist-mlp-mse-c3-s1"]);
+        assert_eq!(ids(&choice(&["mnist", "cifar10-cnn"])).len(), 10);
+        let error = plan().all_runs(&choice(&["mnist-mlp", "mnist-mlp-ce-c1"])).unwrap_err().to_string();
+        assert!(error.contains("\"mnist-mlp-ce-c1\"") && error.contains("mnist-mlp-ce-c6"), "{error}");
+    }
+
+    #[test]
+    fn runs_are_looked_at_as_closely_as_outputs_need() {
+        let needs =
+            |run: &RunSpec| Needs { run: run.seed == 0, checkpoints: run.n_classes == 3, spectra: run.n_classes == 6 };
+        let found = plan().runs(&Choice::default(), needs).unwrap();
+        assert_eq!(found.len(), 4);
+        assert_eq!((found[0].checkpoints.as_slice(), found[0].spectra), (&[1, 20][..], None));
+        assert_eq!((found[1].checkpoints.len(), found[1].spectra.unwrap().null_draws), (0, 2));
+        let late = Choice { checkpoints: Some(vec![300]), ..Choice::default() };
+        let error = plan().runs(&late, needs).unwrap_err().to_string();
+        assert!(error.contains("--checkpoints 300: run mnist-mlp-ce-c3-s0 is trained for 200 epochs"), "{error}");
+    }
+
+    #[test]
+    fn absurdly_many_seeds_are_refused() {
+        let error = plan().all_runs(&Choice { n_seeds: Some(usize::MAX), ..Choice::default() }).unwrap_err();
+        assert!(error.to_string().contains("expected at most 1000"), "{error}");
+    }
+
+    #[test]
+    fn specs_survive_serialisation_and_a_smaller_run_is_not_at_scale() {
+        let runs = plan().all_runs(&Choice::default()).unwrap();
+        for run in &runs {
+            assert_eq!(&serde_json::from_str::<RunSpec>(&serde_json::to_string(run).unwrap()).unwrap(), run);
+        }
+        let fewer = Plan::parse("few.toml", &PLAN.replace("images = 300", "images = 299"), Some(&plan())).unwrap();
+        let of = |run: RunSpec| run.is_at_paper_scale;
+        assert!(of(runs[0].clone()) && !of(fewer.all_runs(&Choice::default()).unwrap().remove(0)));
+    }
 }

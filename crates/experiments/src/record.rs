@@ -1,37 +1,37 @@
 //! What a finished run leaves: enough to draw every output from and to rebuild every matrix of.
 
-pub(crate) mod spectral;
+pub mod layer_spectra;
 
-use crate::plan::RunSpec;
+use crate::spec::RunSpec;
+use layer_spectra::{LayerSpectra, PairRecord};
 use serde::{Deserialize, Serialize};
-use spectral::{PairRecord, SpectralRecord};
 use superlinear_store::record::Record;
 
 /// One finished run, read from its records.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct RunRecord {
+pub struct RunRecord {
     /// Its settings.
-    pub(crate) spec: RunSpec,
+    pub spec: RunSpec,
     /// Its training.
-    pub(crate) training: TrainingRecord,
+    pub training: TrainingRecord,
     /// Its analysed layers by epoch: the target at every checkpoint, and further ones of the trained network.
-    pub(crate) layers: Vec<LayerRecord>,
+    pub layers: Vec<LayerRecord>,
 }
 
 impl RunRecord {
     /// The target layer of the trained network.
-    pub(crate) fn layer(&self) -> &LayerRecord {
+    pub fn layer(&self) -> &LayerRecord {
         self.trajectory().last().expect("a record holds at least the trained network's target layer")
     }
 
     /// The target layer at every checkpoint, the trained network last.
-    pub(crate) fn trajectory(&self) -> impl Iterator<Item = &LayerRecord> {
+    pub fn trajectory(&self) -> impl Iterator<Item = &LayerRecord> {
         let target = self.spec.target_dense();
         self.layers.iter().filter(move |layer| layer.dense == target)
     }
 
     /// All analysed layers of the trained network, first to last.
-    pub(crate) fn trained_layers(&self) -> impl Iterator<Item = &LayerRecord> {
+    pub fn trained_layers(&self) -> impl Iterator<Item = &LayerRecord> {
         let epoch = self.layer().epoch;
         self.layers.iter().filter(move |layer| layer.epoch == epoch)
     }
@@ -39,184 +39,196 @@ impl RunRecord {
 
 /// How a network was trained. Its weights are a [`Checkpoint`] of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TrainingRecord {
+pub struct TrainingRecord {
     /// The drawn training images, as positions in the data set's training split.
-    pub(crate) indices: Vec<usize>,
+    pub indices: Vec<usize>,
     /// One entry an epoch.
-    pub(crate) history: Vec<Epoch>,
+    pub history: Vec<Epoch>,
     /// Share of test images classified right.
-    pub(crate) test_accuracy: f64,
+    pub test_accuracy: f64,
     /// Mean loss over the test images.
-    pub(crate) test_loss: f64,
+    pub test_loss: f64,
     /// Seconds.
-    pub(crate) wall_s: f64,
+    pub wall_s: f64,
 }
 
 /// A network during training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Checkpoint {
+pub struct Checkpoint {
     /// Epochs done.
-    pub(crate) epoch: usize,
+    pub epoch: usize,
     /// All parameters.
-    pub(crate) weights: Vec<f32>,
+    pub weights: Vec<f32>,
 }
 
 /// One epoch's running means.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Epoch {
+pub struct Epoch {
     /// Mean training loss.
-    pub(crate) loss: f64,
+    pub loss: f64,
     /// Share of training images classified right.
-    pub(crate) accuracy: f64,
+    pub accuracy: f64,
 }
 
 /// The analysed layer in the eigenbasis of its `H`, directions by descending eigenvalue.
 ///
 /// Diagonals are of all `P` directions for the trained network, of the top `𝒩` for earlier checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct LayerRecord {
+pub struct LayerRecord {
     /// Epochs done.
-    pub(crate) epoch: usize,
+    pub epoch: usize,
     /// Which dense layer, counted from 0.
-    pub(crate) dense: usize,
+    pub dense: usize,
     /// Rows of the weight.
-    pub(crate) d_out: usize,
+    pub d_out: usize,
     /// Columns of the weight.
-    pub(crate) d_in: usize,
+    pub d_in: usize,
     /// `λ_i = H_ii`.
-    pub(crate) h: Vec<f64>,
+    pub h: Vec<f64>,
     /// `C_ii`, with replacement: `v_iᵀΣv_i/B`.
-    pub(crate) c: Vec<f64>,
+    pub c: Vec<f64>,
     /// `(M₂)_ii`.
-    pub(crate) m2: Vec<f64>,
+    pub m2: Vec<f64>,
     /// `v_iᵀ E|h| v_i`, for losses whose per-sample Hessians are indefinite.
-    pub(crate) abs_h: Option<Vec<f64>>,
+    pub abs_h: Option<Vec<f64>>,
     /// `max_p ‖h_p‖`.
-    pub(crate) kappa_max: f64,
+    pub kappa_max: f64,
     /// Eigenvalues of smaller magnitude are rounding.
-    pub(crate) noise_floor: f64,
+    pub noise_floor: f64,
     /// `‖HV − VΛ‖/‖H‖`.
-    pub(crate) residual: f64,
+    pub residual: f64,
     /// `‖VᵀV − I‖`.
-    pub(crate) orthogonality: f64,
+    pub orthogonality: f64,
     /// The activity–weight duality.
-    pub(crate) awd: AwdRecord,
+    pub awd: AwdRecord,
     /// `C` in the eigenbasis of `H`.
-    pub(crate) c_in_h: PairRecord,
+    pub c_in_h: PairRecord,
     /// `M₂` in the eigenbasis of `H`.
-    pub(crate) m2_in_h: PairRecord,
+    pub m2_in_h: PairRecord,
     /// Sampling errors of the trained network's exponents.
-    pub(crate) slopes: Option<SlopesRecord>,
+    pub slopes: Option<SlopesRecord>,
     /// Spectra of a featured run's trained layer.
-    pub(crate) spectral: Option<SpectralRecord>,
+    pub spectra: Option<LayerSpectra>,
     /// Seconds for `H`, `M₂`, `Σ` and the duality's moments.
-    pub(crate) moments_s: f64,
+    pub moments_s: f64,
     /// Seconds for the eigendecomposition with its check.
-    pub(crate) eigh_s: f64,
+    pub eigh_s: f64,
     /// Seconds for the sampling errors.
-    pub(crate) slopes_s: f64,
+    pub slopes_s: f64,
 }
 
 /// Sampling errors of exponents over the top directions that are above the noise, by a bootstrap over samples in the fixed
 /// eigenbasis of `H`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SlopesRecord {
+pub struct SlopesRecord {
     /// Resamples.
-    pub(crate) n_draws: usize,
+    pub n_draws: usize,
     /// `C` on `H`.
-    pub(crate) emp: SlopeRecord,
+    pub emp: SlopeRecord,
     /// The same by York's line, with errors in both coordinates; `None` where there is none.
-    pub(crate) emp_york: Option<YorkRecord>,
+    pub emp_york: Option<YorkRecord>,
     /// `M₂` on `H`.
-    pub(crate) m2: SlopeRecord,
+    pub m2: SlopeRecord,
     /// `C` on `M₂`.
-    pub(crate) c_on_m2: SlopeRecord,
+    pub c_on_m2: SlopeRecord,
 }
 
 /// A slope with errors in both coordinates.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct YorkRecord {
+pub struct YorkRecord {
     /// The slope.
-    pub(crate) slope: f64,
+    pub slope: f64,
     /// The standard error that the errors of the points imply.
-    pub(crate) se: f64,
+    pub se: f64,
     /// Weighted squared residuals a degree of freedom.
-    pub(crate) reduced_chi_squared: f64,
+    pub reduced_chi_squared: f64,
 }
 
 /// The sampling error of one slope.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SlopeRecord {
+pub struct SlopeRecord {
     /// Standard error.
-    pub(crate) se: f64,
+    pub se: f64,
     /// Mean of the resamples less the slope.
-    pub(crate) bias: f64,
+    pub bias: f64,
     /// Basic 95 % interval.
-    pub(crate) interval: [f64; 2],
+    pub interval: [f64; 2],
     /// Resamples without a slope.
-    pub(crate) n_failed: usize,
+    pub n_failed: usize,
 }
 
 /// The activity–weight duality at one layer, over its top `𝒩` directions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct AwdRecord {
+pub struct AwdRecord {
     /// `C_AWD = C^hh + C^hg + C^gg`.
-    pub(crate) total: Term,
+    pub total: Term,
     /// `C^hh`.
-    pub(crate) hh: Term,
+    pub hh: Term,
     /// `C^hg`.
-    pub(crate) hg: Term,
+    pub hg: Term,
     /// `C^gg`.
-    pub(crate) gg: Term,
+    pub gg: Term,
     /// Same-sample part of `C^hh`.
-    pub(crate) hh_same: Term,
+    pub hh_same: Term,
     /// `C^hh` of the same sample with the locally diagonal perturbation covariance.
-    pub(crate) hh_local: Term,
+    pub hh_local: Term,
     /// `σ_w²`.
-    pub(crate) weight_variance: f64,
+    pub weight_variance: f64,
     /// Coefficient of variation of `E[(u_m·Δw)²]` over ranks.
-    pub(crate) anisotropy: f64,
+    pub anisotropy: f64,
     /// `E[(u_m·Δw)²]` by rank.
-    pub(crate) variance_by_rank: Vec<f64>,
+    pub variance_by_rank: Vec<f64>,
     /// Samples whose partner has the same activity.
-    pub(crate) n_duplicates: usize,
+    pub n_duplicates: usize,
     /// Samples without activity.
-    pub(crate) n_zero_activities: usize,
+    pub n_zero_activities: usize,
 }
 
 /// One matrix of the duality.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Term {
+pub struct Term {
     /// Frobenius norm.
-    pub(crate) norm: f64,
+    pub norm: f64,
     /// Trace.
-    pub(crate) trace: f64,
+    pub trace: f64,
     /// `v_iᵀ · v_i`.
-    pub(crate) diagonal: Vec<f64>,
+    pub diagonal: Vec<f64>,
 }
 
 /// What a run's folder is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct AboutRecord {
-    /// The settings that were asked for when the folder was made; those of the analysis may have changed since.
-    pub(crate) spec: RunSpec,
+pub struct AboutRecord {
+    /// The settings that were asked for when the folder was made, in JSON; those of the analysis may have changed since.
+    pub spec: String,
     /// SHA-256 of the data set's images and labels, in hexadecimal.
-    pub(crate) data: String,
+    pub data: String,
+}
+
+impl AboutRecord {
+    /// Of a run on data with this SHA-256, in hexadecimal.
+    pub fn new(spec: &RunSpec, data: &str) -> Self {
+        Self { spec: serde_json::to_string(spec).expect("settings are plain data"), data: data.to_owned() }
+    }
+
+    /// The settings, unless they are of another version.
+    pub fn spec(&self) -> Option<RunSpec> {
+        serde_json::from_str(&self.spec).ok().filter(|spec: &RunSpec| spec.check().is_ok())
+    }
 }
 
 /// Training under way, between two epochs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StateRecord {
+pub struct StateRecord {
     /// All parameters.
-    pub(crate) params: Vec<f32>,
+    pub params: Vec<f32>,
     /// The order of the samples that the next epoch shuffles further.
-    pub(crate) order: Vec<usize>,
+    pub order: Vec<usize>,
     /// One entry an epoch done.
-    pub(crate) history: Vec<Epoch>,
+    pub history: Vec<Epoch>,
     /// Where the generator of the batches stands in its stream, in words of 32 bits.
-    pub(crate) word_pos: u128,
+    pub word_pos: u128,
     /// Seconds so far.
-    pub(crate) wall_s: f64,
+    pub wall_s: f64,
 }
 
 /// The matrices of an analysed layer in the parameter basis, each once: `a_ij` for `i ≤ j`, column by column.
@@ -225,15 +237,15 @@ pub(crate) struct StateRecord {
 /// computed from them: reading them would save an export a fifth of its time at most, since the eigenpairs and the duality's five
 /// moments, which share their panels with these three, have to be had all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct MomentsRecord {
+pub struct MomentsRecord {
     /// `P`.
-    pub(crate) order: usize,
+    pub order: usize,
     /// `H`.
-    pub(crate) H: Vec<f64>,
+    pub H: Vec<f64>,
     /// `M₂`.
-    pub(crate) M2: Vec<f64>,
+    pub M2: Vec<f64>,
     /// `Σ`.
-    pub(crate) Sigma: Vec<f64>,
+    pub Sigma: Vec<f64>,
 }
 
 macro_rules! records {
@@ -245,7 +257,7 @@ macro_rules! records {
     )*};
 }
 records! {
-    AboutRecord: "run", 4;
+    AboutRecord: "run", 5;
     TrainingRecord: "training", 1;
     StateRecord: "training-state", 1;
     Checkpoint: "checkpoint", 1;

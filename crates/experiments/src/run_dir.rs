@@ -13,10 +13,10 @@
 //! to, so that a file from another folder is not believed. Locks stand beside the folders and are never deleted.
 
 use crate::identity::Key;
-use crate::plan::RunSpec;
-use crate::progress::Voice;
+use crate::observer::Observer;
 use crate::provenance::Provenance;
 use crate::record::{AboutRecord, Checkpoint, LayerRecord, MomentsRecord, StateRecord, TrainingRecord};
+use crate::spec::RunSpec;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -29,13 +29,13 @@ use superlinear_store::record::{Record, RecordError};
 use superlinear_store::{atomic, record};
 
 /// Folder of the locks, among the runs' folders.
-pub(crate) const LOCKS: &str = ".locks";
+pub const LOCKS: &str = ".locks";
 /// Ending of records.
-pub(crate) const RECORD: &str = "rec";
+pub const RECORD: &str = "rec";
 
 /// A run's folder.
 #[derive(Clone, Debug)]
-pub(crate) struct RunDir {
+pub struct RunDir {
     runs: PathBuf,
     name: String,
     key: Key,
@@ -43,7 +43,7 @@ pub(crate) struct RunDir {
 
 /// One record of a run, there or not.
 #[derive(Debug)]
-pub(crate) struct Stage<T> {
+pub struct Stage<T> {
     path: PathBuf,
     lock: PathBuf,
     key: Key,
@@ -52,36 +52,36 @@ pub(crate) struct Stage<T> {
 
 /// A record with what it belongs to and who made it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Kept<T> {
+pub struct Kept<T> {
     key: Key,
     /// Commit, machine, version.
-    pub(crate) by: Provenance,
+    pub by: Provenance,
     /// The stage's result.
-    pub(crate) value: T,
+    pub value: T,
 }
 
 /// Who writes records, and how long that has taken.
 #[derive(Debug)]
-pub(crate) struct Saver {
+pub struct Saver {
     by: Provenance,
     micros: AtomicU64,
 }
 
 impl Saver {
     /// One that has written nothing.
-    pub(crate) fn new(by: Provenance) -> Self {
+    pub fn new(by: Provenance) -> Self {
         Self { by, micros: AtomicU64::new(0) }
     }
 
     /// Seconds of all threads spent in writing: encoding, checksum, flush to the disk.
-    pub(crate) fn seconds(&self) -> f64 {
+    pub fn seconds(&self) -> f64 {
         self.micros.load(Ordering::Relaxed) as f64 / 1e6
     }
 }
 
 impl<T> Kept<T> {
     /// What it belongs to.
-    pub(crate) fn key(&self) -> Key {
+    pub fn key(&self) -> Key {
         self.key
     }
 }
@@ -93,13 +93,13 @@ impl<T: Record> Record for Kept<T> {
 
 impl RunDir {
     /// The folder of a run among `runs`; `data` is the hash of its data set in hexadecimal.
-    pub(crate) fn of(runs: &Path, spec: &RunSpec, data: &str) -> Self {
+    pub fn of(runs: &Path, spec: &RunSpec, data: &str) -> Self {
         let key = Key::of_training(spec, data);
         Self { runs: runs.to_owned(), name: format!("{}-{}", spec.id(), key.short()), key }
     }
 
     /// Its path.
-    pub(crate) fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.runs.join(&self.name)
     }
 
@@ -113,33 +113,33 @@ impl RunDir {
     }
 
     /// What the folder is of.
-    pub(crate) fn about(&self) -> Stage<AboutRecord> {
+    pub fn about(&self) -> Stage<AboutRecord> {
         self.stage("run", self.key)
     }
 
     /// Training under way.
-    pub(crate) fn state(&self) -> Stage<StateRecord> {
+    pub fn state(&self) -> Stage<StateRecord> {
         self.stage("state", self.key)
     }
 
     /// Training that is over.
-    pub(crate) fn training(&self) -> Stage<TrainingRecord> {
+    pub fn training(&self) -> Stage<TrainingRecord> {
         self.stage("training", self.key)
     }
 
     /// The network after an epoch.
-    pub(crate) fn checkpoint(&self, epoch: usize) -> Stage<Checkpoint> {
+    pub fn checkpoint(&self, epoch: usize) -> Stage<Checkpoint> {
         self.stage(&format!("epoch-{epoch:04}"), self.key)
     }
 
     /// An analysed layer.
-    pub(crate) fn layer(&self, spec: &RunSpec, job: LayerJob) -> Stage<LayerRecord> {
+    pub fn layer(&self, spec: &RunSpec, job: LayerJob) -> Stage<LayerRecord> {
         let key = self.key.of_layer(spec, job);
         self.stage(&format!("layer{}-epoch-{:04}-{}", job.dense + 1, job.epoch, key.short()), key)
     }
 
     /// The records of this layer that an earlier version of the analysis has left, in words; they are never read.
-    pub(crate) fn earlier_layers(&self, job: LayerJob) -> Vec<String> {
+    pub fn earlier_layers(&self, job: LayerJob) -> Vec<String> {
         let beginning = format!("layer{}-epoch-{:04}-", job.dense + 1, job.epoch);
         let entries = std::fs::read_dir(self.path()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
         let is_of_layer = |path: &PathBuf| {
@@ -162,7 +162,7 @@ impl RunDir {
     ///
     /// # Errors
     /// Otherwise, naming the file, or those of an earlier version of the analysis.
-    pub(crate) fn read_layer(&self, spec: &RunSpec, job: LayerJob) -> Result<LayerRecord> {
+    pub fn read_layer(&self, spec: &RunSpec, job: LayerJob) -> Result<LayerRecord> {
         let stage = self.layer(spec, job);
         let earlier = if stage.path().exists() { Vec::new() } else { self.earlier_layers(job) };
         if !earlier.is_empty() {
@@ -172,7 +172,7 @@ impl RunDir {
     }
 
     /// Its matrices. They are determined by training alone, but stand beside the record that was made of them.
-    pub(crate) fn moments(&self, spec: &RunSpec, job: LayerJob) -> Stage<MomentsRecord> {
+    pub fn moments(&self, spec: &RunSpec, job: LayerJob) -> Stage<MomentsRecord> {
         let key = self.key.of_layer(spec, job);
         self.stage(&format!("moments{}-epoch-{:04}-{}", job.dense + 1, job.epoch, key.short()), key)
     }
@@ -180,30 +180,30 @@ impl RunDir {
 
 /// A layer to be analysed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LayerJob {
+pub struct LayerJob {
     /// After which epoch.
-    pub(crate) epoch: usize,
+    pub epoch: usize,
     /// Which dense layer, counted from 0.
-    pub(crate) dense: usize,
+    pub dense: usize,
     /// Whether that is the trained network.
-    pub(crate) is_last: bool,
+    pub is_last: bool,
 }
 
 /// What is analysed of a run: the target layer at every checkpoint, and all its layers at the last.
-pub(crate) fn layers_of(spec: &RunSpec, training: &TrainingRecord) -> Vec<LayerJob> {
+pub fn layers_of(spec: &RunSpec, training: &TrainingRecord) -> Vec<LayerJob> {
     let last = training.history.len();
     let mut epochs: Vec<usize> = spec.checkpoints.iter().copied().filter(|&epoch| epoch < last).collect();
     epochs.sort_unstable();
     epochs.dedup();
     let target = spec.target_dense();
     let earlier = epochs.into_iter().map(|epoch| LayerJob { epoch, dense: target, is_last: false });
-    let trained = spec.layers().into_iter().map(|dense| LayerJob { epoch: last, dense, is_last: true });
+    let trained = spec.analysed_dense().into_iter().map(|dense| LayerJob { epoch: last, dense, is_last: true });
     earlier.chain(trained).collect()
 }
 
 impl<T: Record> Stage<T> {
     /// The file.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
@@ -211,7 +211,7 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// When there can be no lock.
-    pub(crate) fn try_lock(&self) -> Result<Option<Lock>> {
+    pub fn try_lock(&self) -> Result<Option<Lock>> {
         Ok(lock::try_lock(&self.lock)?)
     }
 
@@ -219,7 +219,7 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// Otherwise, naming the file.
-    pub(crate) fn read(&self) -> Result<T> {
+    pub fn read(&self) -> Result<T> {
         let kept: Kept<T> = record::read(&self.path)?;
         if kept.key != self.key {
             bail!("{}: belongs to another run, or to other settings", self.path.display());
@@ -232,7 +232,7 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// When the file cannot be read or set aside, or is of a later version of this software.
-    pub(crate) fn take(&self, voice: Voice) -> Result<Option<T>> {
+    pub fn take(&self, observer: &dyn Observer) -> Result<Option<T>> {
         let defect = match record::read::<Kept<T>>(&self.path) {
             Ok(kept) if kept.key == self.key => return Ok(Some(kept.value)),
             Ok(_) => "belongs to another run, or to other settings".to_owned(),
@@ -245,7 +245,7 @@ impl<T: Record> Stage<T> {
         };
         let aside = atomic::set_aside(&self.path)?;
         let aside = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        voice.line(&format!("{:>10}  {}: {defect}; kept as {aside}, made again", "set aside", self.path.display()));
+        observer.note("set aside", &format!("{}: {defect}; kept as {aside}, made again", self.path.display()));
         Ok(None)
     }
 
@@ -253,7 +253,7 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn write(&self, value: T, saver: &Saver) -> Result<T> {
+    pub fn write(&self, value: T, saver: &Saver) -> Result<T> {
         let start = Instant::now();
         let kept = Kept { key: self.key, by: saver.by.clone(), value };
         record::write(&self.path, &kept)?;
@@ -265,7 +265,7 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// When it is not there or cannot be written.
-    pub(crate) fn copy_to(&self, to: &Self) -> Result<()> {
+    pub fn copy_to(&self, to: &Self) -> Result<()> {
         let bytes = std::fs::read(&self.path).with_context(|| format!("{}: cannot read", self.path.display()))?;
         Ok(atomic::write(&to.path, &bytes)?)
     }
@@ -274,7 +274,7 @@ impl<T: Record> Stage<T> {
     ///
     /// # Errors
     /// When it cannot be removed.
-    pub(crate) fn remove(&self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         match std::fs::remove_file(&self.path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                 Err(cause).with_context(|| format!("{}: cannot remove", self.path.display()))

@@ -1,14 +1,14 @@
 //! A share of the runs, for one process of several.
 
-use crate::estimate;
-use crate::plan::RunSpec;
+use crate::cost;
+use crate::spec::RunSpec;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// Which share was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ShardArg {
+pub enum ShardArg {
     /// What a scheduler's environment says.
     Auto,
     /// This one.
@@ -18,11 +18,11 @@ pub(crate) enum ShardArg {
 /// Share `index` of `count`, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
-pub(crate) struct Shard {
+pub struct Shard {
     /// From 1 to `count`.
-    pub(crate) index: usize,
+    pub index: usize,
     /// Shares in all.
-    pub(crate) count: usize,
+    pub count: usize,
 }
 
 #[derive(Deserialize)]
@@ -74,7 +74,7 @@ impl ShardArg {
     ///
     /// # Errors
     /// When the environment has no rank, or one that is no number or out of range.
-    pub(crate) fn resolve(self, variable: impl Fn(&str) -> Option<String>) -> Result<Shard> {
+    pub fn resolve(self, variable: impl Fn(&str) -> Option<String>) -> Result<Shard> {
         if let Self::Given(shard) = self {
             return Ok(shard);
         }
@@ -112,8 +112,8 @@ impl Shard {
     /// This share of the runs, in their order.
     ///
     /// The costliest run goes first, each to the share that has the least to do so far: a function of the list of runs alone.
-    pub(crate) fn of(self, specs: &[RunSpec]) -> Vec<RunSpec> {
-        let costs: Vec<f64> = specs.iter().map(estimate::operations).collect();
+    pub fn of(self, specs: &[RunSpec]) -> Vec<RunSpec> {
+        let costs: Vec<f64> = specs.iter().map(cost::operations).collect();
         let mut order: Vec<usize> = (0..specs.len()).collect();
         order.sort_by(|&i, &j| costs[j].total_cmp(&costs[i]));
         // Shares beyond the number of runs are empty, however many there are said to be.
@@ -128,7 +128,7 @@ impl Shard {
     }
 
     /// Name of its folder.
-    pub(crate) fn folder(self) -> String {
+    pub fn folder(self) -> String {
         format!("{}-of-{}", self.index, self.count)
     }
 }
@@ -136,8 +136,8 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outputs::OutputId;
-    use crate::plan::{self, Profile, Request};
+    use crate::plan::Choice;
+    use crate::plan::tests::plan;
 
     #[test]
     fn shares_are_parsed_and_checked() {
@@ -181,8 +181,7 @@ mod tests {
 
     #[test]
     fn shares_are_disjoint_complete_and_even() {
-        let request = Request::new(Profile::Paper, OutputId::ALL.to_vec());
-        let specs = plan::runs(&request).unwrap();
+        let specs = plan().all_runs(&Choice { n_seeds: Some(5), ..Choice::default() }).unwrap();
         for count in [1, 2, 3, 7, 100] {
             let shares: Vec<Vec<RunSpec>> = (1..=count).map(|index| Shard { index, count }.of(&specs)).collect();
             let mut ids: Vec<String> = shares.iter().flatten().map(RunSpec::id).collect();
@@ -190,8 +189,8 @@ mod tests {
             let mut all: Vec<String> = specs.iter().map(RunSpec::id).collect();
             all.sort();
             assert_eq!(ids, all);
-            let loads: Vec<f64> = shares.iter().map(|share| share.iter().map(estimate::operations).sum()).collect();
-            let largest = specs.iter().map(estimate::operations).fold(0.0, f64::max);
+            let loads: Vec<f64> = shares.iter().map(|share| share.iter().map(cost::operations).sum()).collect();
+            let largest = specs.iter().map(cost::operations).fold(0.0, f64::max);
             let (low, high) = loads.iter().fold((f64::INFINITY, 0.0_f64), |(l, h), &x| (l.min(x), h.max(x)));
             assert!(high - low <= largest, "{loads:?}");
         }

@@ -1,8 +1,7 @@
 //! Work on one folder that several processes may share.
 
-use crate::interrupt;
-use crate::progress::Voice;
-use crate::schedule;
+use crate::observer::Observer;
+use crate::spread;
 use anyhow::Result;
 use std::path::Path;
 use std::time::Duration;
@@ -12,16 +11,16 @@ use superlinear_store::lock::{self, Lock};
 /// How long to wait before looking again at what another process holds.
 const PAUSE: Duration = Duration::from_millis(300);
 
-/// Runs `job` on every item, as [`schedule::concurrently`]; a job that another process holds returns `None` and is asked
+/// Runs `job` on every item, as [`spread::concurrently`]; a job that another process holds returns `None` and is asked
 /// again after the others, until it has a result. `what` names the items for who waits.
 ///
 /// # Errors
-/// The first error of a job, or the user interrupts while waiting.
+/// The first error of a job, or the observer stops it while waiting.
 pub(crate) fn share<T: Sync, R: Send>(
     threads: usize,
     items: &[T],
     what: &str,
-    voice: Voice,
+    observer: &dyn Observer,
     cost: impl Fn(&T) -> f64,
     job: impl Fn(&T) -> Result<Option<R>> + Sync,
 ) -> Result<Vec<R>> {
@@ -32,7 +31,7 @@ pub(crate) fn share<T: Sync, R: Send>(
         if left.is_empty() {
             return Ok(results.into_iter().flatten().collect());
         }
-        let done = schedule::concurrently(threads, &left, |&k| cost(&items[k]), |&k| job(&items[k]))?;
+        let done = spread::concurrently(threads, &left, |&k| cost(&items[k]), |&k| job(&items[k]))?;
         let mut moved = false;
         for (k, result) in left.iter().zip(done) {
             moved |= result.is_some();
@@ -40,10 +39,10 @@ pub(crate) fn share<T: Sync, R: Send>(
         }
         if !moved {
             if !waiting {
-                voice.line(&format!("{:>10}  {} {what} are in the hands of another process", "waiting", left.len()));
+                observer.note("waiting", &format!("{} {what} are in the hands of another process", left.len()));
                 waiting = true;
             }
-            interrupt::check()?;
+            observer.check()?;
             std::thread::sleep(PAUSE);
         }
     }
@@ -52,30 +51,34 @@ pub(crate) fn share<T: Sync, R: Send>(
 /// Waits for the lock at `path`; `what` says for what.
 ///
 /// # Errors
-/// When there can be no lock, or the user interrupts.
-pub(crate) fn wait_for(path: &Path, what: &str, voice: Voice) -> Result<Lock> {
-    wait_until(|| lock::try_lock(path), what, voice)
+/// When there can be no lock, or the observer stops it.
+pub(crate) fn wait_for(path: &Path, what: &str, observer: &dyn Observer) -> Result<Lock> {
+    wait_until(|| lock::try_lock(path), what, observer)
 }
 
 /// Waits until nobody has the lock at `path` alone, and shares it; `what` says for what.
 ///
 /// # Errors
-/// When there can be no lock, or the user interrupts.
-pub(crate) fn wait_to_share(path: &Path, what: &str, voice: Voice) -> Result<Lock> {
-    wait_until(|| lock::try_share(path), what, voice)
+/// When there can be no lock, or the observer stops it.
+pub(crate) fn wait_to_share(path: &Path, what: &str, observer: &dyn Observer) -> Result<Lock> {
+    wait_until(|| lock::try_share(path), what, observer)
 }
 
-fn wait_until(take: impl Fn() -> Result<Option<Lock>, WriteError>, what: &str, voice: Voice) -> Result<Lock> {
+fn wait_until(
+    take: impl Fn() -> Result<Option<Lock>, WriteError>,
+    what: &str,
+    observer: &dyn Observer,
+) -> Result<Lock> {
     let mut waiting = false;
     loop {
         if let Some(lock) = take()? {
             return Ok(lock);
         }
         if !waiting {
-            voice.line(&format!("{:>10}  another process {what}", "waiting"));
+            observer.note("waiting", &format!("another process {what}"));
             waiting = true;
         }
-        interrupt::check()?;
+        observer.check()?;
         std::thread::sleep(PAUSE);
     }
 }
@@ -83,6 +86,7 @@ fn wait_until(take: impl Fn() -> Result<Option<Lock>, WriteError>, what: &str, v
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observer::Silent;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
@@ -93,7 +97,7 @@ mod tests {
             let held = k == 2 && asked.fetch_add(1, Ordering::SeqCst) < 2;
             Ok((!held).then_some(10 * k))
         };
-        let results = share(2, &items, "things", Voice::Quiet, |_| 1.0, job).unwrap();
+        let results = share(2, &items, "things", &Silent, |_| 1.0, job).unwrap();
         assert_eq!((results, asked.into_inner()), (vec![0, 10, 20, 30], 3));
     }
 }

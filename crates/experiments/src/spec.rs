@@ -213,6 +213,72 @@ impl RunSpec {
         name
     }
 
+    /// Its network in words: `MLP`.
+    pub fn network_words(&self) -> String {
+        match &self.network {
+            NetworkSpec::Mlp => "MLP".to_owned(),
+            NetworkSpec::DeepMlp => "Deep MLP".to_owned(),
+            NetworkSpec::Cnn => "CNN".to_owned(),
+            NetworkSpec::Tiny => "Tiny MLP".to_owned(),
+            NetworkSpec::Widths { hidden, activation } => {
+                let widths: Vec<String> = hidden.iter().map(usize::to_string).collect();
+                let name = match activation {
+                    ActivationName::Relu => "ReLU",
+                    ActivationName::Tanh => "tanh",
+                };
+                format!("MLP {} {name}", widths.join("–"))
+            }
+        }
+    }
+
+    /// Its data set in words: `CIFAR-10`.
+    pub fn dataset_words(&self) -> &'static str {
+        match self.dataset {
+            DatasetName::Mnist => "MNIST",
+            DatasetName::FashionMnist => "Fashion-MNIST",
+            DatasetName::Cifar10 => "CIFAR-10",
+        }
+    }
+
+    /// Its loss in words: `CE`.
+    pub fn loss_words(&self) -> &'static str {
+        match self.loss {
+            Loss::CrossEntropy => "CE",
+            Loss::SoftmaxMse => "MSE",
+            Loss::LinearMse => "linear MSE",
+        }
+    }
+
+    /// `MLP on MNIST, CE, 10 classes`, with what is swept.
+    pub fn title(&self) -> String {
+        let (network, dataset, loss) = (self.network_words(), self.dataset_words(), self.loss_words());
+        let mut title = format!("{network} on {dataset}, {loss}, {} classes", self.n_classes);
+        for Swept { key, value } in &self.swept {
+            title = format!("{title}, {} {value}", key.replace('_', " "));
+        }
+        title
+    }
+
+    /// Whether there can be such a run; a plan's are checked already, those of a file are not.
+    ///
+    /// # Errors
+    /// When a count is zero or too large, a rate is not positive, or the network is none.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let Descent { rate, final_rate, cosine_epochs, clip, stop_window, .. } = self.descent;
+        let counts = [self.n_per_class, self.batch, self.epochs, self.top, cosine_epochs, stop_window];
+        if !(2..=10).contains(&self.n_classes) || counts.iter().any(|n| !(1..=1 << 32).contains(n)) {
+            anyhow::bail!("a count is 0 or too large: {self:?}");
+        }
+        if [rate, clip].iter().any(|x| !(x.is_finite() && *x > 0.0)) || !final_rate.is_finite() {
+            anyhow::bail!("a rate is not positive: {self:?}");
+        }
+        let architecture = self.network.architecture(self.dataset)?;
+        if architecture.dense_layers().len() < 2 {
+            anyhow::bail!("a network of one dense layer: {self:?}");
+        }
+        Ok(())
+    }
+
     /// Training images.
     pub fn n_samples(&self) -> usize {
         self.n_classes * self.n_per_class
@@ -262,9 +328,7 @@ impl NetworkSpec {
     pub fn architecture(&self, dataset: DatasetName) -> Result<Architecture, ArchitectureError> {
         let superlinear_datasets::ImageShape { channels, height, width } = dataset.shape();
         let n_in = channels * height * width;
-        let mlp = |hidden: &[usize], activation| {
-            Architecture::mlp(&[&[n_in], hidden, &[10]].concat(), activation)
-        };
+        let mlp = |hidden: &[usize], activation| Architecture::mlp(&[&[n_in], hidden, &[10]].concat(), activation);
         match self {
             Self::Mlp if dataset == DatasetName::Cifar10 => mlp(&[1000, 50, 50], Activation::Relu),
             Self::Mlp => mlp(&[50, 50], Activation::Relu),

@@ -1,18 +1,15 @@
-//! `cargo xtask spectrum`: leading eigenpairs, density, trace and exponents of a trained network's curvature over any parameters.
+//! Leading eigenpairs, density, trace and exponents of a trained network's curvature over any parameters.
 //!
 //! Nothing here has `P × P` entries: the operators of `superlinear-curvature`, the iterations of `superlinear-spectra`.
 
 mod by_layer;
-mod show;
 mod subject;
 mod watched;
 
-use crate::cli::{count, threads};
-use crate::progress::Voice;
-use crate::provenance::Provenance;
-use crate::{interrupt, parameters, reproduce};
-use anyhow::{Context, Result, bail};
-use by_layer::LayerShare;
+use crate::observer::Observer;
+use crate::parameters;
+use anyhow::{Result, bail};
+pub use by_layer::{Alone, LayerShare};
 use faer::Mat;
 use faer::matrix_free::LinOp;
 use rand::SeedableRng;
@@ -22,7 +19,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
-use subject::{Asked, Images, Subject};
+pub use subject::Subject;
+use subject::{Asked, Images};
 use superlinear_curvature::{Diagonal, DiagonalsAlong, MeanLoss, Selection};
 use superlinear_nets::{Activation, Loss, Samples};
 use superlinear_noise::{Sampling, batch_factor};
@@ -31,12 +29,9 @@ use superlinear_spectra::{
     hutch_plus_plus, lanczos_with, spectral_density,
 };
 use superlinear_stats::{FitConfig, PowerLawFit, slope_derivatives};
-use superlinear_store::staged::{OnExisting, StagedDir};
 use superlinear_training::ImageSamples;
 use watched::Watched;
 
-/// The file by which the command knows its own folders.
-const SUMMARY: &str = "spectrum.json";
 /// Numbers that probes may hold at a time: a GiB.
 const NUMBERS: usize = 1 << 27;
 /// Lanczos steps of a probe, where there is room.
@@ -46,105 +41,86 @@ const AT_ONCE: usize = 8;
 /// Products of the trace's estimate, where there is room.
 const TRACE_PRODUCTS: usize = 60;
 
-/// Arguments of `spectrum`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct SpectrumArgs {
-    /// A run's id, as in summary.json
-    #[arg(required_unless_present_any = ["run", "weights"])]
-    run_id: Option<String>,
-    /// The same by name
-    #[arg(long, value_name = "RUN_ID", conflicts_with = "run_id")]
-    run: Option<String>,
-    /// In place of a run, any network of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in] and, where there is
-    /// one, `<layer>.bias`; `fc1` is then the first
-    #[arg(long, value_name = "FILE", requires = "data", conflicts_with_all = ["run_id", "run"])]
-    weights: Option<PathBuf>,
-    /// With --weights: an npz file of `x` [N, d_in], as the network takes it, and of the classes `y` [N]
-    #[arg(long, value_name = "FILE", requires = "weights", conflicts_with_all = ["run_id", "run"])]
-    data: Option<PathBuf>,
-    /// With --weights: ce, mse (of the softmax) or linear-mse
-    #[arg(long, value_name = "LOSS", requires = "weights", default_value_t = Loss::CrossEntropy)]
-    loss: Loss,
-    /// With --weights: what stands between two layers
-    #[arg(long, requires = "weights", value_enum, default_value_t = ActivationName::Relu)]
-    activation: ActivationName,
-    /// With --weights: the size of a mini-batch, which C = Σ/B is of
-    #[arg(long, value_name = "B", requires = "weights", value_parser = count, default_value_t = NonZeroUsize::MIN)]
-    batch: NonZeroUsize,
-    /// Parameters: `fc2` (weight and bias), `conv1.weight`, several jointly with commas, or `all`
-    #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
-    pub(crate) params: Vec<String>,
-    /// Which matrix
-    #[arg(long, value_enum, default_value_t = OperatorName::Hessian)]
-    pub(crate) operator: OperatorName,
-    /// How many of the largest eigenvalues
-    #[arg(long, value_name = "K", value_parser = count, default_value_t = NonZeroUsize::new(20).expect("positive"))]
-    pub(crate) top: NonZeroUsize,
-    /// Only so many of the run's training images, at least 2, the first ones drawn [default: all]
-    #[arg(long, value_name = "N", value_parser = count)]
-    pub(crate) samples: Option<NonZeroUsize>,
-    /// Residuals, relative to the norm, at which a pair counts as converged
-    #[arg(long, value_name = "TOL", default_value_t = 1e-8)]
-    pub(crate) tol: f64,
-    /// Probes of the density, at least 2, or 0 for none
-    #[arg(long, value_name = "N", default_value_t = 8)]
-    pub(crate) probes: usize,
-    /// Also write the Ritz vectors: `vectors.npz` with `values` [K] and `vectors` [K, P], laid out as `layout` in spectrum.json
-    #[arg(long)]
-    pub(crate) vectors: bool,
-    /// Seeds the random vectors
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
-    pub(crate) seed: u64,
-    /// Folder of the results: of one profile, or of all [default: out, the profile that has the run]
-    #[arg(long, value_name = "DIR", default_value = "out")]
-    pub(crate) out: PathBuf,
-    /// Folder of the full data sets [default: $SUPERLINEAR_DATA_DIR, else the platform's cache folder]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// Threads; the numbers are the same for any [default: all cores]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub(crate) threads: Option<NonZeroUsize>,
-    /// Folder to write; must be new, empty or an earlier spectrum [default: <OUT>/spectra/<run>-<selection>]
-    #[arg(long, value_name = "DIR")]
-    pub(crate) to: Option<PathBuf>,
-    /// Print nothing but errors
-    #[arg(long)]
-    pub(crate) quiet: bool,
+/// What is asked of a spectrum.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Whose.
+    pub of: Of,
+    /// Parameters by name: `fc2` (weight and bias), `conv1.weight`, or `all`.
+    pub params: Vec<String>,
+    /// Which matrix.
+    pub operator: OperatorName,
+    /// How many of the largest eigenvalues.
+    pub top: NonZeroUsize,
+    /// Only so many of the training images, at least 2, the first ones drawn; all if `None`.
+    pub samples: Option<NonZeroUsize>,
+    /// Residuals, relative to the norm, at which a pair counts as converged.
+    pub tol: f64,
+    /// Probes of the density, at least 2, or 0 for none.
+    pub probes: usize,
+    /// Seeds the random vectors.
+    pub seed: u64,
+    /// Folder of the full data sets.
+    pub data_dir: Option<PathBuf>,
 }
 
-impl SpectrumArgs {
-    fn run_id(&self) -> &str {
-        self.run_id.as_ref().or(self.run.as_ref()).expect("one of the two is required where there are no files")
-    }
+/// Whose spectrum.
+#[derive(Clone, Debug)]
+pub enum Of {
+    /// A run of the results in a folder.
+    Run {
+        /// The folder.
+        out: PathBuf,
+        /// The run's id.
+        id: String,
+    },
+    /// A network of dense layers from files.
+    Files {
+        /// Tensors `<layer>.weight` and `<layer>.bias`, safetensors.
+        weights: PathBuf,
+        /// `x` and the classes `y`, npz.
+        data: PathBuf,
+        /// The loss.
+        loss: Loss,
+        /// What stands between two layers.
+        activation: Activation,
+        /// The size of a mini-batch, which `C = Σ/B` is of.
+        batch: NonZeroUsize,
+    },
+}
 
+impl Question {
     /// For messages.
     fn of_what(&self) -> String {
-        match &self.data {
-            Some(data) => data.display().to_string(),
-            None => format!("run {}", self.run_id()),
+        match &self.of {
+            Of::Files { data, .. } => data.display().to_string(),
+            Of::Run { id, .. } => format!("run {id}"),
         }
     }
-}
 
-/// What stands between two layers of a network from a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum ActivationName {
-    Relu,
-    Tanh,
-}
-
-impl From<ActivationName> for Activation {
-    fn from(name: ActivationName) -> Self {
-        match name {
-            ActivationName::Relu => Self::Relu,
-            ActivationName::Tanh => Self::Tanh,
+    /// The name of its folder: `<run>-<selection>`, with the operator, the images and the seed where they are not the default.
+    pub fn name(&self) -> String {
+        let of = match &self.of {
+            Of::Files { weights, .. } => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Of::Run { id, .. } => id.clone(),
+        };
+        let mut name = format!("{of}-{}", self.params.join("+"));
+        if self.operator != OperatorName::Hessian {
+            name = format!("{name}-{}", self.operator.name());
         }
+        if let Some(n) = self.samples {
+            name = format!("{name}-n{n}");
+        }
+        if self.seed != 0 {
+            name = format!("{name}-seed{}", self.seed);
+        }
+        name
     }
 }
 
 /// The matrices that have spectra here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum OperatorName {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperatorName {
     /// The Hessian of the mean loss
     Hessian,
     /// The generalised Gauss–Newton matrix
@@ -159,7 +135,7 @@ pub(crate) enum OperatorName {
 
 impl OperatorName {
     /// As in the command line.
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Hessian => "hessian",
             Self::Ggn => "ggn",
@@ -170,7 +146,7 @@ impl OperatorName {
     }
 
     /// As in a title.
-    fn words(self) -> &'static str {
+    pub fn words(self) -> &'static str {
         match self {
             Self::Hessian => "Hessian",
             Self::Ggn => "Gauss–Newton matrix",
@@ -182,154 +158,153 @@ impl OperatorName {
 }
 
 /// What was found of a spectrum.
-struct Found {
-    n_params: usize,
+#[derive(Debug)]
+pub struct Found {
+    /// Entries of a vector.
+    pub n_params: usize,
     /// Tensors by name, in the vectors' order, with their sizes.
-    layout: Vec<(String, usize)>,
-    n_samples: usize,
-    batch: usize,
-    top: Lanczos,
+    pub layout: Vec<(String, usize)>,
+    /// Images.
+    pub n_samples: usize,
+    /// `B` of `C = Σ/B`.
+    pub batch: usize,
+    /// The pairs.
+    pub top: Lanczos,
     /// `Σ_ii`, not `C_ii`, as the operator has it.
-    diagonals: DiagonalsAlong,
+    pub diagonals: DiagonalsAlong,
     /// `C_ii = factor · Σ_ii`.
-    factor: f64,
-    gamma: Gamma,
+    pub factor: f64,
+    /// Exponents.
+    pub gamma: Gamma,
     /// Where there are several.
-    layers: Vec<LayerShare>,
-    trace: TraceEstimate,
-    density: Option<SpectralDensity>,
+    pub layers: Vec<LayerShare>,
+    /// The trace.
+    pub trace: TraceEstimate,
+    /// The density, if it was asked for.
+    pub density: Option<SpectralDensity>,
     /// Products with the operator, and of the diagonals.
-    products: usize,
-    wall_s: f64,
+    pub products: usize,
+    /// Seconds in all.
+    pub wall_s: f64,
 }
 
 /// Exponents on `H_ii` over converged directions; `Err` says why there is none.
-struct Gamma {
-    c: Result<Exponent, String>,
-    m2: Result<Exponent, String>,
+#[derive(Debug)]
+pub struct Gamma {
+    /// Of `C`.
+    pub c: Result<Exponent, String>,
+    /// Of `M₂`.
+    pub m2: Result<Exponent, String>,
 }
 
 /// An exponent with what it does not know.
-struct Exponent {
+#[derive(Debug)]
+pub struct Exponent {
     /// `H_ii` and what was fitted to them, `Σ_ii` for `C_ii`.
-    points: [Vec<f64>; 2],
+    pub points: [Vec<f64>; 2],
     /// With the robust standard error, directions taken to scatter about a line.
-    fit: PowerLawFit,
+    pub fit: PowerLawFit,
     /// Standard error over draws of the images, directions fixed.
-    sampling: f64,
+    pub sampling: f64,
     /// The most, to first order, by which Ritz vectors that are not quite eigenvectors have moved it.
-    ritz: f64,
+    pub ritz: f64,
 }
 
 impl Exponent {
     /// Of images and Ritz vectors together: the one in quadrature with the bound on the other.
-    fn error(&self) -> f64 {
+    pub fn error(&self) -> f64 {
         self.sampling.hypot(self.ritz)
     }
 }
 
-/// Runs the command.
+/// What a spectrum is of, looked up and not yet loaded, with what is selected of it.
+#[derive(Debug)]
+pub struct Prepared {
+    asked: Asked,
+    selection: Selection,
+    n_samples: usize,
+}
+
+/// Looks up what a question is of, and checks it.
 ///
 /// # Errors
-/// When there is no such run, parameter or pair, the data are missing, a number is not finite, the folder cannot be written, or
-/// the user interrupts; nothing has been written then.
-pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
-    let start = Instant::now();
-    let asked = Asked::of(args)?;
-    let selection = parameters::select(&asked.architecture(), &args.params)?;
+/// When there is no such run or parameter, or a number cannot be.
+pub fn prepare(question: &Question) -> Result<Prepared> {
+    let asked = Asked::of(question)?;
+    let selection = parameters::select(&asked.architecture(), &question.params)?;
     let available = asked.n_samples();
-    let n_samples = args.samples.map_or(available, usize::from);
-    if args.top.get() > selection.n_params() {
-        bail!("--top {}: {} has {} parameters", args.top, args.params.join(","), selection.n_params());
+    let n_samples = question.samples.map_or(available, usize::from);
+    if question.top.get() > selection.n_params() {
+        bail!("--top {}: {} has {} parameters", question.top, question.params.join(","), selection.n_params());
     }
     if n_samples > available {
-        bail!("--samples {n_samples}: {} has {available} training images", args.of_what());
+        bail!("--samples {n_samples}: {} has {available} training images", question.of_what());
     }
-    if args.probes == 1 {
+    if question.probes == 1 {
         bail!("--probes 1: a standard error needs at least 2, or 0 for no density");
     }
     if n_samples < 2 {
-        bail!("{n_samples} sample of {}: a covariance needs at least 2", args.of_what());
+        bail!("{n_samples} sample of {}: a covariance needs at least 2", question.of_what());
     }
-    if !(f64::EPSILON..1.0).contains(&args.tol) {
-        bail!("--tol {}: expected a number from {:.1e} to less than 1", args.tol, f64::EPSILON);
+    if !(f64::EPSILON..1.0).contains(&question.tol) {
+        bail!("--tol {}: expected a number from {:.1e} to less than 1", question.tol, f64::EPSILON);
     }
-    interrupt::listen()?;
-    let to = args.to.clone().unwrap_or_else(|| default_folder(args));
-    let staged = StagedDir::create(&to, OnExisting::ReplaceIfItHolds(SUMMARY))?;
-    let subject = asked.load(args, n_samples)?;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(reproduce::threads(args.threads)).build();
-    let found = pool.context("cannot start threads")?.install(|| measure(args, &subject, &selection))?;
+    Ok(Prepared { asked, selection, n_samples })
+}
+
+/// Loads what a question is of, and answers it.
+///
+/// # Errors
+/// When the data are missing, a number is not finite, or the observer stops it.
+pub fn answer(question: &Question, prepared: Prepared, observer: &dyn Observer) -> Result<(Subject, Found)> {
+    let start = Instant::now();
+    let Prepared { asked, selection, n_samples } = prepared;
+    let subject = asked.load(question, n_samples)?;
+    let found = measure(question, &subject, &selection, observer)?;
     let found = Found { wall_s: start.elapsed().as_secs_f64(), ..found };
-    show::write(args, &subject, &found, staged.path(), Provenance::here())?;
-    interrupt::check()?;
-    staged.publish()?;
-    if args.quiet {
-        return Ok(());
-    }
-    show::print(args, &subject, &found)?;
-    show::say_written(args, &to)
+    Ok((subject, found))
 }
 
-/// `spectra/<run>-<selection>` beside the results, with the operator, the images and the seed where they are not the default.
-fn default_folder(args: &SpectrumArgs) -> PathBuf {
-    let of = match &args.weights {
-        Some(weights) => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-        None => args.run_id().to_owned(),
-    };
-    let mut name = format!("{of}-{}", args.params.join("+"));
-    if args.operator != OperatorName::Hessian {
-        name = format!("{name}-{}", args.operator.name());
-    }
-    if let Some(n) = args.samples {
-        name = format!("{name}-n{n}");
-    }
-    if args.seed != 0 {
-        name = format!("{name}-seed{}", args.seed);
-    }
-    args.out.join("spectra").join(name)
-}
-
-fn measure(args: &SpectrumArgs, subject: &Subject, selection: &Selection) -> Result<Found> {
+fn measure(question: &Question, subject: &Subject, selection: &Selection, observer: &dyn Observer) -> Result<Found> {
     match &subject.images {
         Images::Drawn { data, indices, normalisation } => {
             let images = ImageSamples::drawn(&data.train, indices.clone(), *normalisation);
-            measure_over(args, subject, &images, selection)
+            measure_over(question, subject, &images, selection, observer)
         }
-        Images::Given(samples) => measure_over(args, subject, samples, selection),
+        Images::Given(samples) => measure_over(question, subject, samples, selection, observer),
     }
 }
 
 fn measure_over(
-    args: &SpectrumArgs,
+    question: &Question,
     subject: &Subject,
     images: &impl Samples<f64>,
     selection: &Selection,
+    observer: &dyn Observer,
 ) -> Result<Found> {
     let n_samples = images.n_samples();
     let of = MeanLoss::new(&subject.net, subject.loss, images, selection.clone())?;
-    let operator = match args.operator {
+    let operator = match question.operator {
         OperatorName::Hessian => of.hessian(),
         OperatorName::Ggn => of.gauss_newton(),
         OperatorName::Fisher => of.fisher(),
         OperatorName::Noise => of.noise_covariance()?,
         OperatorName::SecondMoment => of.hessian_second_moment(),
     };
-    let (K, P) = (args.top.get(), of.n_params());
-    let voice = if args.quiet { Voice::Quiet } else { Voice::Normal };
-    let top = leading(args, &operator, voice)?;
-    let stage = voice.stage("diagonals", 3 * K as u64, "products/s");
+    let (K, P) = (question.top.get(), of.n_params());
+    let top = leading(question, &operator, observer)?;
+    let stage = observer.stage("diagonals", 3 * K as u64, "products/s");
     let diagonals = of.diagonals_along_with(top.vectors(), |products| {
         stage.advance(products as u64);
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    let diagonals = watched::finished(diagonals)?;
+    let diagonals = watched::finished(observer, diagonals)?;
     stage.done(&format!("of H, Σ and M₂ along {K} vectors"));
     let factor = batch_factor(subject.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
-    let gamma = gamma(args.operator, &top, &diagonals);
-    let layers = by_layer::by_layer(args, subject, selection, &top);
-    let trace = trace(args, &operator, &top, voice)?;
-    let density = density(args, &operator, voice)?;
+    let gamma = gamma(question.operator, &top, &diagonals);
+    let layers = by_layer::by_layer(question, subject, selection, &top);
+    let trace = trace(question, &operator, &top, observer)?;
+    let density = density(question, &operator, observer)?;
     let products = top.state.products + 3 * K + trace.products + density.as_ref().map_or(0, |found| found.products);
     let batch = subject.batch.min(n_samples);
     Ok(Found {
@@ -350,8 +325,8 @@ fn measure_over(
 }
 
 /// Each use of randomness has its own stream.
-fn generator(args: &SpectrumArgs, stream: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(args.seed);
+fn generator(question: &Question, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(question.seed);
     rng.set_stream(stream);
     rng
 }
@@ -362,7 +337,7 @@ fn rounding(top: &Lanczos) -> f64 {
 }
 
 /// Converged pairs whose values are not rounding: within that of zero, a direction is any of the null space.
-fn told_apart(top: &Lanczos) -> Vec<usize> {
+pub fn told_apart(top: &Lanczos) -> Vec<usize> {
     let noise = rounding(top) * top.state.norm;
     let is = |i: &usize| top.pairs[*i].converged && top.pairs[*i].value.abs() > noise.max(top.pairs[*i].residual);
     (0..top.pairs.len()).filter(is).collect()
@@ -396,30 +371,30 @@ fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong) -> G
 }
 
 /// The most, to first order, by which each `X_ii` differs between the Ritz vector and the eigenvector that it approximates.
-fn ritz_errors(top: &Lanczos, diagonals: &DiagonalsAlong, of: Diagonal) -> Vec<f64> {
+pub fn ritz_errors(top: &Lanczos, diagonals: &DiagonalsAlong, of: Diagonal) -> Vec<f64> {
     let rotations = top.rotations();
     diagonals.moved_by(of, &rotations.outside, rotations.inside.as_ref())
 }
 
 /// The `--top` largest pairs.
-fn leading(args: &SpectrumArgs, operator: &dyn LinOp<f64>, voice: Voice) -> Result<Lanczos> {
-    let K = args.top.get();
-    let stage = voice.stage("pairs", K as u64, "pairs/s");
+fn leading(question: &Question, operator: &dyn LinOp<f64>, observer: &dyn Observer) -> Result<Lanczos> {
+    let K = question.top.get();
+    let stage = observer.stage("pairs", K as u64, "pairs/s");
     let seen = Mutex::new((0, None));
     let hear = |more: u64, residual: Option<f64>| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = (seen.0 + more, residual.or(seen.1));
-        let far = seen.1.map_or(String::new(), |residual| format!(", residual {residual:.0e} of {:.0e}", args.tol));
+        let far = seen.1.map_or(String::new(), |residual| format!(", residual {residual:.0e} of {:.0e}", question.tol));
         stage.at(&format!("{} products{far}", seen.0));
     };
-    let watched = Watched::new(operator, |products| hear(products, None));
-    let config = LanczosConfig { tolerance: args.tol, ..Default::default() };
-    let found = lanczos_with(&watched, None, Wanted::Largest(K), &config, &mut generator(args, 0), |progress| {
+    let watched = Watched::new(observer, operator, |products| hear(products, None));
+    let config = LanczosConfig { tolerance: question.tol, ..Default::default() };
+    let found = lanczos_with(&watched, None, Wanted::Largest(K), &config, &mut generator(question, 0), |progress| {
         stage.reached(progress.converged as u64);
         hear(0, Some(progress.residual));
         ControlFlow::Continue(())
     });
-    let mut found = watched::finished(found)?;
+    let mut found = watched::finished(observer, found)?;
     // Nobody continues from it, and what comes next needs the memory.
     found.state.keep_wanted();
     let converged = found.pairs.iter().filter(|pair| pair.converged).count();
@@ -428,35 +403,40 @@ fn leading(args: &SpectrumArgs, operator: &dyn LinOp<f64>, voice: Voice) -> Resu
 }
 
 /// The Ritz values, whose sum is the trace on their vectors whether they have converged or not, and an estimate of the rest.
-fn trace(args: &SpectrumArgs, operator: &dyn LinOp<f64>, top: &Lanczos, voice: Voice) -> Result<TraceEstimate> {
+fn trace(
+    question: &Question,
+    operator: &dyn LinOp<f64>,
+    top: &Lanczos,
+    observer: &dyn Observer,
+) -> Result<TraceEstimate> {
     let P = operator.nrows();
     let inside: f64 = top.values().iter().sum();
-    if args.top.get() == P {
+    if question.top.get() == P {
         return Ok(TraceEstimate { value: inside, standard_error: 0.0, products: 0, stop: TraceStop::Exact });
     }
     let budget = (2 * NUMBERS / (3 * P)).clamp(20, TRACE_PRODUCTS);
-    let stage = voice.stage("trace", budget.min(P) as u64, "products/s");
-    let watched = Watched::new(operator, |n| stage.advance(n));
+    let stage = observer.stage("trace", budget.min(P) as u64, "products/s");
+    let watched = Watched::new(observer, operator, |n| stage.advance(n));
     let outside = Deflated::new(&watched, top.vectors());
     let config = TraceConfig { budget, ..Default::default() };
     // Not XTrace: its error is an estimate that is too small after few products.
-    let rest = watched::finished(hutch_plus_plus(&outside, &config, &mut generator(args, 1)))?;
+    let rest = watched::finished(observer, hutch_plus_plus(&outside, &config, &mut generator(question, 1)))?;
     stage.done(&format!("{} products", rest.products));
     Ok(TraceEstimate { value: inside + rest.value, ..rest })
 }
 
 /// The density of the whole spectrum, unless no probes are asked for.
-fn density(args: &SpectrumArgs, operator: &dyn LinOp<f64>, voice: Voice) -> Result<Option<SpectralDensity>> {
-    if args.probes == 0 {
+fn density(question: &Question, operator: &dyn LinOp<f64>, observer: &dyn Observer) -> Result<Option<SpectralDensity>> {
+    if question.probes == 0 {
         return Ok(None);
     }
     let P = operator.nrows();
     let steps = STEPS.min(P).min(NUMBERS / P).max(2);
     let at_once = (NUMBERS / (P * steps)).clamp(1, AT_ONCE);
-    let config = DensityConfig { probes: args.probes, steps, at_once, ..Default::default() };
-    let stage = voice.stage("density", (args.probes * steps) as u64, "products/s");
-    let watched = Watched::new(operator, |n| stage.advance(n));
-    let found = watched::finished(spectral_density(&watched, &config, &mut generator(args, 2)))?;
-    stage.done(&format!("{} probes, {} products", args.probes, found.products));
+    let config = DensityConfig { probes: question.probes, steps, at_once, ..Default::default() };
+    let stage = observer.stage("density", (question.probes * steps) as u64, "products/s");
+    let watched = Watched::new(observer, operator, |n| stage.advance(n));
+    let found = watched::finished(observer, spectral_density(&watched, &config, &mut generator(question, 2)))?;
+    stage.done(&format!("{} probes, {} products", question.probes, found.products));
     Ok(Some(found))
 }

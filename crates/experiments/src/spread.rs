@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// # Errors
 /// The first error of a job; items not begun by then are left.
-pub(crate) fn concurrently<T: Sync, R: Send>(
+pub fn concurrently<T: Sync, R: Send>(
     threads: usize,
     items: &[T],
     cost: impl Fn(&T) -> f64,

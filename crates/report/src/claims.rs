@@ -15,13 +15,12 @@ mod second_moment;
 mod suppression;
 
 use crate::fits::{Exponent, Exponents};
-use crate::outputs::title;
-use crate::record::RunRecord;
-use crate::record::spectral::SpectralRecord;
 use anyhow::Result;
 use case::{Asked, Judge};
-pub(crate) use case::{Case, Outcome, number};
+pub use case::{Case, Outcome, number};
 use serde::Serialize;
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::LayerSpectra;
 use superlinear_nets::Loss;
 use superlinear_stats::summary::mean_sd;
 
@@ -64,7 +63,7 @@ type Fits<'a> = [(&'a RunRecord, Exponents)];
 
 /// How a claim fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Every case is as asked.
     #[serde(rename = "holds")]
     Holds,
@@ -96,32 +95,32 @@ impl Verdict {
 
 /// One claim, judged.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Claim {
+pub struct Claim {
     /// Its name.
-    pub(crate) id: &'static str,
+    pub id: &'static str,
     /// What the paper says.
-    pub(crate) statement: &'static str,
+    pub statement: &'static str,
     /// In which versions of the paper.
-    pub(crate) version: &'static str,
+    pub version: &'static str,
     /// By the paper's own statistic: the verdict on the paper.
-    pub(crate) paper: Judged,
+    pub paper: Judged,
     /// By ours, where there is one; it decides nothing about the paper.
-    pub(crate) ours: Option<Judged>,
+    pub ours: Option<Judged>,
 }
 
 /// What a test has found.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Judged {
+pub struct Judged {
     /// What is measured.
-    pub(crate) statistic: &'static str,
+    pub statistic: &'static str,
     /// Why what is asked is asked.
-    pub(crate) because: &'static str,
+    pub because: &'static str,
     /// The outcome.
-    pub(crate) verdict: Verdict,
+    pub verdict: Verdict,
     /// The numbers behind it, in words.
-    pub(crate) evidence: String,
+    pub evidence: String,
     /// The same, one by one.
-    pub(crate) cases: Vec<Case>,
+    pub cases: Vec<Case>,
 }
 
 impl Test {
@@ -137,8 +136,8 @@ impl Test {
 ///
 /// # Errors
 /// When a fit is not possible.
-pub(crate) fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
-    let at_scale = runs.iter().filter(|run| run.spec.is_at_paper_scale());
+pub fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
+    let at_scale = runs.iter().filter(|run| run.spec.is_at_paper_scale);
     let judged: Vec<&RunRecord> =
         if at_scale.clone().next().is_some() { at_scale.collect() } else { runs.iter().collect() };
     let fits = judged.into_iter().map(|run| Ok((run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
@@ -157,8 +156,8 @@ fn of_loss<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = &'a (&'a 
 }
 
 /// Runs of a loss whose per-sample spectra were looked at.
-fn with_spectra<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = (&'a RunRecord, &'a SpectralRecord)> {
-    of_loss(fits, loss).filter_map(|(run, _)| Some((*run, run.layer().spectral.as_ref()?)))
+fn with_spectra<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = (&'a RunRecord, &'a LayerSpectra)> {
+    of_loss(fits, loss).filter_map(|(run, _)| Some((*run, run.layer().spectra.as_ref()?)))
 }
 
 /// A number that several seeds of one setting have.
@@ -172,7 +171,7 @@ struct OfSeed {
 
 impl OfSeed {
     fn new(run: &RunRecord, exponent: &Exponent) -> Self {
-        Self { setting: title(&run.spec), value: Some(exponent.value()), interval: exponent.interval() }
+        Self { setting: run.spec.title(), value: Some(exponent.value()), interval: exponent.interval() }
     }
 }
 

@@ -1,13 +1,13 @@
 //! The power laws between diagonals in the eigenbasis of `H`: which pairs, over which directions.
 
-use crate::plan::RunSpec;
-use crate::record::{LayerRecord, RunRecord, SlopeRecord, SlopesRecord};
 use anyhow::{Context, Result};
+use superlinear_experiments::record::{LayerRecord, RunRecord, SlopeRecord, SlopesRecord};
+use superlinear_experiments::spec::RunSpec;
 use superlinear_stats::{FitConfig, PowerLawFit, loglog, rank};
 
 /// A diagonal `v_iᵀ X v_i` over the top directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Diagonal {
+pub enum Diagonal {
     /// Eigenvalues of `H`.
     H,
     /// Measured noise covariance.
@@ -26,10 +26,10 @@ pub(crate) enum Diagonal {
 
 impl Diagonal {
     /// Those whose exponent on `H` is followed.
-    pub(crate) const ON_H: [Self; 6] = [Self::Awd, Self::Hh, Self::HhSame, Self::HhLocal, Self::C, Self::M2];
+    pub const ON_H: [Self; 6] = [Self::Awd, Self::Hh, Self::HhSame, Self::HhLocal, Self::C, Self::M2];
 
     /// Its values, at least as many as there are directions in the fit.
-    pub(crate) fn of(self, layer: &LayerRecord) -> &[f64] {
+    pub fn of(self, layer: &LayerRecord) -> &[f64] {
         match self {
             Self::H => &layer.h,
             Self::C => &layer.c,
@@ -42,7 +42,7 @@ impl Diagonal {
     }
 
     /// How figures write it, without the index.
-    pub(crate) fn symbol(self) -> &'static str {
+    pub fn symbol(self) -> &'static str {
         match self {
             Self::H => "H",
             Self::C => "C",
@@ -55,7 +55,7 @@ impl Diagonal {
     }
 
     /// How tables write it.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::H => "H",
             Self::C => "C",
@@ -70,7 +70,7 @@ impl Diagonal {
 
 /// Directions that fits of this layer use: the leading ones by eigenvalue, at most `𝒩`, those in the rounding noise of
 /// `H` left out.
-pub(crate) fn window(spec: &RunSpec, layer: &LayerRecord) -> usize {
+pub fn window(spec: &RunSpec, layer: &LayerRecord) -> usize {
     layer.h.partition_point(|&lambda| lambda > layer.noise_floor).min(spec.top)
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn window(spec: &RunSpec, layer: &LayerRecord) -> usize {
 ///
 /// # Errors
 /// When fewer than three directions can be used.
-pub(crate) fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal) -> Result<PowerLawFit> {
+pub fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal) -> Result<PowerLawFit> {
     let window = window(spec, layer);
     let config = FitConfig::top(window);
     let mut fit = loglog::fit_with(&x.of(layer)[..window], &y.of(layer)[..window], &config)
@@ -91,30 +91,30 @@ pub(crate) fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal)
 }
 
 /// Spearman's rank correlation of `C_ii` and `H_ii` over the [`window`]; `None` where it does not exist.
-pub(crate) fn rank_correlation(spec: &RunSpec, layer: &LayerRecord) -> Option<f64> {
+pub fn rank_correlation(spec: &RunSpec, layer: &LayerRecord) -> Option<f64> {
     let window = window(spec, layer);
     rank::spearman(&layer.h[..window], &layer.c[..window]).ok().map(|found| found.r)
 }
 
 /// Half-width of a 95 % interval in standard errors, for an estimate that is about normal.
-pub(crate) const NORMAL_95: f64 = 1.959_963_984_540_054;
+pub const NORMAL_95: f64 = 1.959_963_984_540_054;
 
 /// An exponent with its uncertainty.
-pub(crate) struct Exponent {
+pub struct Exponent {
     /// The fit over the top directions, with its robust standard error.
-    pub(crate) fit: PowerLawFit,
+    pub fit: PowerLawFit,
     /// The sampling error, where the layer has been resampled.
-    pub(crate) sampling: Option<SlopeRecord>,
+    pub sampling: Option<SlopeRecord>,
 }
 
 impl Exponent {
     /// The fitted slope.
-    pub(crate) fn value(&self) -> f64 {
+    pub fn value(&self) -> f64 {
         self.fit.slope
     }
 
     /// Its 95 % interval: over samples where the layer has been resampled, else from the robust standard error.
-    pub(crate) fn interval(&self) -> Option<[f64; 2]> {
+    pub fn interval(&self) -> Option<[f64; 2]> {
         if let Some(sampling) = self.sampling {
             return Some(sampling.interval);
         }
@@ -124,15 +124,15 @@ impl Exponent {
 }
 
 /// The exponents of a trained network that tables and claims rest on.
-pub(crate) struct Exponents {
+pub struct Exponents {
     /// `C` on `H`: measured.
-    pub(crate) emp: Exponent,
+    pub emp: Exponent,
     /// γ_AWD: `M₂ = E_p[h_p²]` on `H`, the paper's AWD-derived covariance (`MATH [12]`).
-    pub(crate) awd: Exponent,
+    pub awd: Exponent,
     /// γ_dual, ours: the full covariance `C_AWD` of the duality on `H`.
-    pub(crate) dual: Exponent,
+    pub dual: Exponent,
     /// `C` on `M₂`.
-    pub(crate) c_on_m2: Exponent,
+    pub c_on_m2: Exponent,
 }
 
 impl Exponents {
@@ -140,7 +140,7 @@ impl Exponents {
     ///
     /// # Errors
     /// When fewer than three directions can be used.
-    pub(crate) fn of(run: &RunRecord) -> Result<Self> {
+    pub fn of(run: &RunRecord) -> Result<Self> {
         Self::of_layer(&run.spec, run.layer())
     }
 
@@ -148,7 +148,7 @@ impl Exponents {
     ///
     /// # Errors
     /// When fewer than three directions can be used.
-    pub(crate) fn of_layer(spec: &RunSpec, layer: &LayerRecord) -> Result<Self> {
+    pub fn of_layer(spec: &RunSpec, layer: &LayerRecord) -> Result<Self> {
         let fit = |y, x, of: fn(&SlopesRecord) -> SlopeRecord| -> Result<Exponent> {
             Ok(Exponent { fit: fit(spec, layer, y, x)?, sampling: layer.slopes.as_ref().map(of) })
         };

@@ -2,10 +2,9 @@
 
 use crate::claims::{Case, Claim, Outcome, Verdict, number};
 use crate::fits::{Exponent, Exponents};
-use crate::outputs::title;
-use crate::record::RunRecord;
 use anyhow::Result;
 use serde::Serialize;
+use superlinear_experiments::record::RunRecord;
 use superlinear_nets::Loss;
 use superlinear_stats::summary::mean_sd;
 
@@ -14,31 +13,31 @@ const NAMED: usize = 3;
 
 /// The first words of a report.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Headline {
+pub struct Headline {
     /// Sentences, in order.
-    pub(crate) answer: Vec<String>,
+    pub answer: Vec<String>,
     /// What the numbers are of, one a column: for example `MLP on MNIST, CE, 10 classes, 2 seeds`.
-    pub(crate) settings: Vec<String>,
+    pub settings: Vec<String>,
     /// The numbers, one quantity a row.
-    pub(crate) numbers: Vec<HeadlineNumber>,
+    pub numbers: Vec<HeadlineNumber>,
 }
 
 /// One quantity of every setting of a headline.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct HeadlineNumber {
+pub struct HeadlineNumber {
     /// What it is.
-    pub(crate) quantity: &'static str,
+    pub quantity: &'static str,
     /// What it would be if the paper were right, or chance.
-    pub(crate) beside: &'static str,
+    pub beside: &'static str,
     /// Its value for each setting with a range: 95 % over samples for one seed, both values for two, 95 % over more.
-    pub(crate) found: Vec<(Option<f64>, Option<[f64; 2]>)>,
+    pub found: Vec<(Option<f64>, Option<[f64; 2]>)>,
 }
 
 /// The headline of these runs.
 ///
 /// # Errors
 /// When a fit is not possible.
-pub(crate) fn headline(runs: &[RunRecord], claims: &[Claim], at_scale: bool) -> Result<Headline> {
+pub fn headline(runs: &[RunRecord], claims: &[Claim], at_scale: bool) -> Result<Headline> {
     let (mut settings, mut columns) = (Vec::new(), Vec::new());
     for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
         if let Some((setting, column)) = column(runs, loss)? {
@@ -92,7 +91,7 @@ fn column(runs: &[RunRecord], loss: Loss) -> Result<Option<(String, [Number; 5])
         of_windows(|run| run.layer().c_in_h.full().recovery)?,
     ];
     let n = if seeds.len() == 1 { "one seed".to_owned() } else { format!("{} seeds", seeds.len()) };
-    Ok(Some((format!("{}, {n}", title(&first.spec)), numbers)))
+    Ok(Some((format!("{}, {n}", first.spec.title()), numbers)))
 }
 
 /// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of them does
@@ -176,7 +175,7 @@ fn range(cases: &[Case], quantity: &str) -> Option<String> {
 }
 
 /// Where each item of the paper stands: the item, our output, and what is ours beside it.
-pub(crate) const PAPER_ITEMS: [(&str, &str, &str); 9] = [
+pub const PAPER_ITEMS: [(&str, &str, &str); 9] = [
     ("Table 1: γ_emp and γ_AWD", "table1", "intervals, γ_dual, noise floor"),
     ("Fig. 1: C in the eigenbasis of H, random baseline", "commutativity", "closed-form baseline, p-values, overlaps"),
     ("Fig. 3: C and E_p[h_p²] on H", "power-law", "layers of the deep MLP"),
@@ -200,11 +199,11 @@ mod tests {
     /// The README has the same table.
     #[test]
     fn the_readme_says_where_each_item_of_the_paper_stands() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../../../README.md");
         for (item, output, _) in PAPER_ITEMS {
             let row = format!("| {item} | `cargo xtask reproduce --only {output}` |");
             assert!(readme.contains(&row), "README.md lacks the row\n{row}");
-            assert!(crate::outputs::OutputId::ALL.iter().any(|known| known.to_string() == output));
+            assert!(crate::outputs::find(output).is_ok());
         }
     }
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Value, context};
+use superlinear_experiments::record::RunRecord;
 use superlinear_nets::Loss;
 use superlinear_training::SgdConfig;
 
@@ -16,11 +17,11 @@ use superlinear_training::SgdConfig;
 const FIRST_FIGURE: &str = "power-law";
 
 /// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order; `rerun` is the command that makes the
-/// results again, `setting` the name of one setting among them.
+/// results again.
 ///
 /// # Errors
 /// When the template does not render.
-pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str, setting: &str) -> Result<String> {
+pub fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str, runs: &[RunRecord]) -> Result<String> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     environment.add_filter("math", |text: String| Value::from_safe_string(math(&text)));
@@ -63,9 +64,14 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
         .collect();
     // The figure that answers first stands above the claims, and once.
     let first = summary.figures.iter().position(|figure| figure.id == FIRST_FIGURE);
+    // The whole plan, narrowed to one setting and one seed.
+    let one_run = runs.first().map(|run| {
+        let beginning = rerun.split(" --only").next().unwrap_or(rerun);
+        format!("{beginning} --only table1,training --settings {} --seeds 1 --out one-run", run.spec.setting())
+    });
     let page = environment.get_template("report").context("report template")?;
     page.render(context! {
-        summary, figures, tables, items, first, symbols => symbols::SYMBOLS, at_scale, rerun, setting, sgd,
+        summary, figures, tables, items, first, symbols => symbols::SYMBOLS, at_scale, rerun, one_run, sgd,
     })
     .context("report template")
 }

@@ -1,15 +1,15 @@
-//! How a spectrum is shown: a table on the terminal, `spectrum.json`, `pairs.csv`, a figure.
+//! How a spectrum is shown: a table for the terminal, `spectrum.json`, `pairs.csv`, a figure.
 
-use super::by_layer::LayerShare;
-use super::subject::Subject;
-use super::{Exponent, Found, Gamma, SUMMARY, SpectrumArgs, ritz_errors, told_apart};
 use crate::outputs::centred_points;
-use crate::provenance::Provenance;
 use anyhow::Result;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::fmt::{self, Write};
 use std::path::Path;
 use superlinear_curvature::Diagonal;
+use superlinear_experiments::provenance::Provenance;
+use superlinear_experiments::spectrum::{
+    Exponent, Found, Gamma, LayerShare, Question, Subject, ritz_errors, told_apart,
+};
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Guide, Layer, Line, Marker, Panel, Scatter, render};
 use superlinear_spectra::{SpectralDensity, Stop};
 use superlinear_stats::PowerLawFit;
@@ -17,6 +17,8 @@ use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
 use superlinear_store::{atomic, csv, json, npz};
 
+/// The file by which the command knows its own folders.
+pub const SUMMARY: &str = "spectrum.json";
 /// The pairs' file.
 const PAIRS: &str = "pairs.csv";
 /// The figure's files, without extension.
@@ -49,14 +51,17 @@ const WIDTH: f64 = 0.01;
 /// Points of the density's curve.
 const POINTS: usize = 600;
 
-/// Prints the pairs, the exponents and what they took.
-///
-/// # Errors
-/// When nobody listens.
-pub(super) fn print(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Result<()> {
-    let mut out = std::io::stdout().lock();
+/// The pairs, the exponents and what they took, in lines.
+pub fn lines(question: &Question, subject: &Subject, found: &Found) -> String {
+    let mut out = String::new();
+    // A string takes whatever is written.
+    let _ = table(&mut out, question, subject, found);
+    out
+}
+
+fn table(out: &mut String, question: &Question, subject: &Subject, found: &Found) -> fmt::Result {
     let Found { n_params, n_samples, batch, top, trace, .. } = found;
-    let heading = format!("{} over {}", args.operator.words().replace("_{2}", "₂"), args.params.join(","));
+    let heading = format!("{} over {}", question.operator.words().replace("_{2}", "₂"), question.params.join(","));
     writeln!(out, "{}: {heading}, {n_params} parameters, {n_samples} images; C = Σ/{batch}", subject.id)?;
     if !subject.layers.is_empty() {
         let named = subject.layers.iter().enumerate().map(|(l, name)| format!("fc{} is {name}", l + 1));
@@ -67,7 +72,7 @@ pub(super) fn print(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Re
         "{:>4} {:>15} {:>9}  {:<9} {:>11} {:>9} {:>11} {:>9} {:>11} {:>9}",
         "", "value", "residual", "converged", "H_ii", "± images", "C_ii", "± images", "(M₂)_ii", "± images"
     )?;
-    let measured = DIAGONALS.map(|of| found.measured(of));
+    let measured = DIAGONALS.map(|of| measured(found, of));
     for (i, pair) in top.pairs.iter().enumerate() {
         let converged = if pair.converged { "yes" } else { "NO" };
         let (value, residual, n) = (pair.value, pair.residual, i + 1);
@@ -110,21 +115,24 @@ pub(super) fn print(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Re
     Ok(())
 }
 
-/// Says where the files are.
-///
-/// # Errors
-/// When nobody listens.
-pub(super) fn say_written(args: &SpectrumArgs, to: &Path) -> Result<()> {
-    let vectors = if args.vectors { format!(", {VECTORS}") } else { String::new() };
-    Ok(writeln!(std::io::stdout(), "{}: {SUMMARY}, {PAIRS}, {FIGURE}.svg, {FIGURE}.png{vectors}", to.display())?)
+/// The files that [`write`] writes, in words.
+pub fn files(vectors: bool) -> String {
+    let vectors = if vectors { format!(", {VECTORS}") } else { String::new() };
+    format!("{SUMMARY}, {PAIRS}, {FIGURE}.svg, {FIGURE}.png{vectors}")
 }
 
 /// Writes every file.
 ///
 /// # Errors
 /// When one cannot be written or drawn.
-pub(super) fn write(args: &SpectrumArgs, subject: &Subject, found: &Found, to: &Path, by: Provenance) -> Result<()> {
-    let (measured, angles) = (DIAGONALS.map(|of| found.measured(of)), found.top.rotations().outside);
+pub fn write(
+    question: &Question,
+    (subject, found): (&Subject, &Found),
+    vectors: bool,
+    to: &Path,
+    by: Provenance,
+) -> Result<()> {
+    let (measured, angles) = (DIAGONALS.map(|of| measured(found, of)), found.top.rotations().outside);
     let row = |i: usize| {
         let pair = found.top.pairs[i];
         let mut row = vec![(i + 1).to_string(), pair.value.to_string(), pair.residual.to_string()];
@@ -134,18 +142,18 @@ pub(super) fn write(args: &SpectrumArgs, subject: &Subject, found: &Found, to: &
         row
     };
     csv::write(&to.join(PAIRS), &HEADER, (0..found.top.pairs.len()).map(row))?;
-    if args.vectors {
+    if vectors {
         let values = found.top.values();
         let shape = [values.len(), found.n_params];
         // Columns of P numbers, the wanted ones first: rows of what is written.
-        let vectors = &found.top.state.columns[..shape[0] * shape[1]];
-        let arrays = [("values", ArrayView::new(&shape[..1], &values)?), ("vectors", ArrayView::new(&shape, vectors)?)];
+        let columns = &found.top.state.columns[..shape[0] * shape[1]];
+        let arrays = [("values", ArrayView::new(&shape[..1], &values)?), ("vectors", ArrayView::new(&shape, columns)?)];
         npz::write(&to.join(VECTORS), &arrays, Compression::Stored)?;
     }
-    let drawn = render(&figure(args, subject, found))?;
+    let drawn = render(&figure(question, subject, found))?;
     atomic::write(&to.join(format!("{FIGURE}.svg")), drawn.svg.as_bytes())?;
     atomic::write(&to.join(format!("{FIGURE}.png")), &drawn.png)?;
-    Ok(json::write(&to.join(SUMMARY), &summary(args, subject, found, by))?)
+    Ok(json::write(&to.join(SUMMARY), &summary(question, subject, found, by))?)
 }
 
 /// A diagonal with its errors.
@@ -155,16 +163,14 @@ struct Measured {
     ritz: Vec<f64>,
 }
 
-impl Found {
-    /// In the units of `C`, not `Σ`, where that is asked for.
-    fn measured(&self, of: Diagonal) -> Measured {
-        let factor = if of == Diagonal::Covariance { self.factor } else { 1.0 };
-        let scaled = |values: Vec<f64>| values.into_iter().map(|x| factor * x).collect();
-        Measured {
-            values: scaled(self.diagonals.values(of).to_vec()),
-            errors: scaled(self.diagonals.errors(of)),
-            ritz: scaled(ritz_errors(&self.top, &self.diagonals, of)),
-        }
+/// In the units of `C`, not `Σ`, where that is asked for.
+fn measured(found: &Found, of: Diagonal) -> Measured {
+    let factor = if of == Diagonal::Covariance { found.factor } else { 1.0 };
+    let scaled = |values: Vec<f64>| values.into_iter().map(|x| factor * x).collect();
+    Measured {
+        values: scaled(found.diagonals.values(of).to_vec()),
+        errors: scaled(found.diagonals.errors(of)),
+        ritz: scaled(ritz_errors(&found.top, &found.diagonals, of)),
     }
 }
 
@@ -192,7 +198,7 @@ fn exponent(found: &Result<Exponent, String>) -> String {
     }
 }
 
-fn summary(args: &SpectrumArgs, subject: &Subject, found: &Found, by: Provenance) -> Value {
+fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance) -> Value {
     let fit = |found: &Result<Exponent, String>| match found {
         Ok(found) => json!({
             "slope": found.fit.slope, "se": found.fit.se, "robust": "HC3", "r2": found.fit.r2,
@@ -201,7 +207,7 @@ fn summary(args: &SpectrumArgs, subject: &Subject, found: &Found, by: Provenance
         }),
         Err(why) => json!({ "none": why }),
     };
-    let ([h, c, m2], angles) = (DIAGONALS.map(|of| found.measured(of)), found.top.rotations().outside);
+    let ([h, c, m2], angles) = (DIAGONALS.map(|of| measured(found, of)), found.top.rotations().outside);
     let pair = |i: usize| {
         let pair = found.top.pairs[i];
         json!({
@@ -232,8 +238,8 @@ fn summary(args: &SpectrumArgs, subject: &Subject, found: &Found, by: Provenance
     json!({
         "schema": 3,
         "of": subject.origin,
-        "parameters": args.params,
-        "operator": args.operator.name(),
+        "parameters": question.params,
+        "operator": question.operator.name(),
         "n_params": found.n_params,
         "layout": found.layout.iter().map(|(name, len)| json!({ "name": name, "entries": len })).collect::<Vec<_>>(),
         "n_samples": found.n_samples,
@@ -252,8 +258,8 @@ fn summary(args: &SpectrumArgs, subject: &Subject, found: &Found, by: Provenance
             "trace": "the sum of the Ritz values and an XTrace estimate outside of their vectors",
             "density": "one Gauss quadrature a probe, of total weight 1",
         },
-        "seed": args.seed,
-        "tolerance": args.tol,
+        "seed": question.seed,
+        "tolerance": question.tol,
         "norm": found.top.state.norm,
         "stop": stop(found.top.stop),
         "probed_for_missed_copies": found.top.probed,
@@ -269,10 +275,10 @@ fn summary(args: &SpectrumArgs, subject: &Subject, found: &Found, by: Provenance
     })
 }
 
-fn figure(args: &SpectrumArgs, subject: &Subject, found: &Found) -> Figure {
+fn figure(question: &Question, subject: &Subject, found: &Found) -> Figure {
     let density = found.density.as_ref().map(|density| density_panel(found, density));
     let panels: Vec<Panel> = density.into_iter().chain([scatter_panel(found)]).collect();
-    let what = format!("{} of {}: {}", args.operator.words(), args.params.join(", "), subject.title);
+    let what = format!("{} of {}: {}", question.operator.words(), question.params.join(", "), subject.title);
     Figure::new(what, 1, panels.len(), panels)
 }
 

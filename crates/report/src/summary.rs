@@ -1,96 +1,78 @@
 //! `summary.json`: the machine-readable result of a reproduction.
 
 use crate::claims::Claim;
-use crate::failure::Failure;
 use crate::fits::{Exponent, Exponents};
 use crate::headline::Headline;
 use crate::outputs::Table;
-use crate::provenance::Provenance;
-use crate::record::RunRecord;
-use crate::record::spectral::WindowRecord;
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use superlinear_experiments::failure::Failure;
+use superlinear_experiments::images::DataSummary;
+use superlinear_experiments::provenance::Provenance;
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::WindowRecord;
 use superlinear_stats::PowerLawFit;
 
 /// Everything that a program may want of a reproduction.
 #[derive(Debug, Serialize)]
-pub(crate) struct Summary {
+pub struct Summary {
     /// Version of this layout.
-    pub(crate) schema: u32,
-    /// Scale.
-    pub(crate) profile: String,
+    pub schema: u32,
+    /// Name of the plan.
+    pub plan: String,
     /// Commit, machine, version.
     #[serde(flatten)]
-    pub(crate) provenance: Provenance,
+    pub provenance: Provenance,
     /// What a reader should know first.
-    pub(crate) headline: Headline,
-    /// Seconds, from the first draw to the last figure.
-    pub(crate) wall_s: f64,
-    /// Seconds of all threads spent in writing records.
-    pub(crate) saving_s: f64,
-    /// Threads used.
-    pub(crate) threads: usize,
+    pub headline: Headline,
     /// Data sets with the SHA-256 of what was read.
-    pub(crate) data: Vec<DataSummary>,
+    pub data: Vec<DataSummary>,
     /// One entry a run.
-    pub(crate) runs: Vec<RunSummary>,
+    pub runs: Vec<RunSummary>,
     /// One entry a figure.
-    pub(crate) figures: Vec<FigureSummary>,
+    pub figures: Vec<FigureSummary>,
     /// One entry a table.
-    pub(crate) tables: Vec<TableSummary>,
+    pub tables: Vec<TableSummary>,
     /// One entry a claim of the paper.
-    pub(crate) claims: Vec<Claim>,
+    pub claims: Vec<Claim>,
     /// Runs that failed.
-    pub(crate) failures: Vec<Failure>,
+    pub failures: Vec<Failure>,
 }
 
 impl Summary {
-    /// 3: claims have the paper's part and ours; `gamma` names each pair of matrices, and `awd` is gone from it.
-    pub(crate) const SCHEMA: u32 = 3;
-}
-
-/// A data set that was read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct DataSummary {
-    /// Its name.
-    pub(crate) name: String,
-    /// `embedded subset`, or `full set, checked by SHA-256`.
-    pub(crate) source: String,
-    /// Training and test images.
-    pub(crate) images: [usize; 2],
-    /// SHA-256 of all its images and labels, in hexadecimal.
-    pub(crate) sha256: String,
+    /// 3: no times, which stand in the manifest; `plan` in place of `profile`; claims have the paper's part and ours; `gamma` names each pair of matrices, and `awd` is gone from it.
+    pub const SCHEMA: u32 = 3;
 }
 
 /// A figure's files.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct FigureSummary {
+pub struct FigureSummary {
     /// The output it belongs to.
-    pub(crate) id: String,
+    pub id: String,
     /// Files, relative to the summary.
-    pub(crate) files: Vec<String>,
+    pub files: Vec<String>,
     /// What to see.
-    pub(crate) caption: String,
+    pub caption: String,
 }
 
 /// A table's file.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct TableSummary {
+pub struct TableSummary {
     /// The output it belongs to.
-    pub(crate) id: String,
+    pub id: String,
     /// File, relative to the summary.
-    pub(crate) file: String,
+    pub file: String,
     /// The table.
     #[serde(skip)]
-    pub(crate) table: Table,
+    pub table: Table,
 }
 
 /// One run.
 #[derive(Debug, Serialize)]
-pub(crate) struct RunSummary {
+pub struct RunSummary {
     id: String,
     dataset: String,
-    model: String,
+    network: String,
     loss: String,
     classes: usize,
     seed: u64,
@@ -102,7 +84,6 @@ pub(crate) struct RunSummary {
     gamma: GammaSummary,
     /// `C` in the eigenbasis of `H`: all directions, the leading ones, the bulk.
     commutativity: Vec<CommutativitySummary>,
-    timings: Timings,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,7 +92,6 @@ struct TrainSummary {
     final_train_acc: Option<f64>,
     final_train_loss: Option<f64>,
     test_acc: f64,
-    wall_s: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -203,18 +183,6 @@ struct FitSummary {
     top: usize,
 }
 
-#[derive(Debug, Serialize)]
-struct Timings {
-    moments_s: f64,
-    eigh_s: f64,
-    /// The bootstrap over samples.
-    slopes_s: f64,
-    /// Pairs of matrices and the Haar null, where spectra were looked at.
-    spectral_pairs_s: Option<f64>,
-    /// Single samples' spectra likewise.
-    spectral_samples_s: Option<f64>,
-}
-
 impl From<Exponent> for FitSummary {
     fn from(exponent: Exponent) -> Self {
         let interval = exponent.interval();
@@ -229,7 +197,7 @@ impl RunSummary {
     ///
     /// # Errors
     /// When a fit is not possible.
-    pub(crate) fn of(run: &RunRecord) -> Result<Self> {
+    pub fn of(run: &RunRecord) -> Result<Self> {
         let Exponents { emp, awd, c_on_m2, dual } = Exponents::of(run)?;
         let RunRecord { spec, training, .. } = run;
         let layer = run.layer();
@@ -237,7 +205,7 @@ impl RunSummary {
         Ok(Self {
             id: spec.id(),
             dataset: spec.dataset.to_string(),
-            model: spec.model.to_string(),
+            network: spec.network.to_string(),
             loss: spec.loss.to_string(),
             classes: spec.n_classes,
             seed: spec.seed,
@@ -248,7 +216,6 @@ impl RunSummary {
                 final_train_acc: last.map(|epoch| epoch.accuracy),
                 final_train_loss: last.map(|epoch| epoch.loss),
                 test_acc: training.test_accuracy,
-                wall_s: training.wall_s,
             },
             layer: LayerSummary {
                 d_out: layer.d_out,
@@ -279,13 +246,6 @@ impl RunSummary {
                 c_awd_on_h: dual.into(),
             },
             commutativity: layer.c_in_h.windows.iter().map(CommutativitySummary::of).collect(),
-            timings: Timings {
-                moments_s: layer.moments_s,
-                eigh_s: layer.eigh_s,
-                slopes_s: layer.slopes_s,
-                spectral_pairs_s: layer.spectral.as_ref().map(|spectral| spectral.pairs_s),
-                spectral_samples_s: layer.spectral.as_ref().map(|spectral| spectral.samples_s),
-            },
         })
     }
 }

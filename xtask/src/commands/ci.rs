@@ -4,6 +4,25 @@ use crate::{tidy, workspace};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
+/// Arguments of `test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Also run the slow tests
+    #[arg(long)]
+    pub(crate) slow: bool,
+    /// Passed on to the test binaries, for example a name to filter by
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Passed on to criterion, for example a name to filter by
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
 /// Set for tests that take minutes.
 const SLOW: &str = "SUPERLINEAR_SLOW";
 

@@ -1,21 +1,15 @@
 //! `cargo xtask runs`: what is stored of runs, for a person: which there are, how far, how large, and whether they are intact.
 
-mod gc;
-
-use crate::estimate::human_bytes;
-use crate::identity::Key;
-use crate::plan::Profile;
-use crate::provenance::Provenance;
-use crate::record::{AboutRecord, Checkpoint, LayerRecord, MomentsRecord, StateRecord, TrainingRecord};
-use crate::reproduce::{RUNS, SHARDS};
-use crate::run_dir::{Kept, LOCKS, RECORD, RunDir, layers_of};
-use anyhow::{Context, Result, bail};
-use clap::ValueEnum;
+use crate::interrupt;
+use crate::voice::Voice;
+use anyhow::{Result, bail};
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use superlinear_store::atomic::{SET_ASIDE, UNFINISHED_SUFFIX};
-use superlinear_store::lock;
-use superlinear_store::record::{self, Record};
+use std::path::PathBuf;
+use superlinear_experiments::cost::human_bytes;
+use superlinear_experiments::garbage::sweep;
+use superlinear_experiments::stored::{
+    FileKind, check, entries, in_use, kind_of, name_of, progress, results_under, runs_in, size_of,
+};
 
 /// Arguments of `runs`.
 #[derive(Debug, clap::Args)]
@@ -58,80 +52,7 @@ pub(crate) fn run(args: &RunsArgs) -> Result<()> {
         RunsCommand::List => list(&folders),
         RunsCommand::Show { name } => show(&folders, name),
         RunsCommand::Verify => verify(&folders),
-        RunsCommand::Gc { dry_run } => gc::run(&folders, *dry_run),
-    }
-}
-
-/// Folders that hold runs: `out`, a profile's in it, and the shares of these.
-fn results_under(out: &Path) -> Result<Vec<PathBuf>> {
-    let mut folders = vec![out.to_owned()];
-    folders.extend(Profile::value_variants().iter().map(|profile| out.join(profile.to_string())));
-    for folder in folders.clone() {
-        folders.extend(entries(&folder.join(SHARDS))?);
-    }
-    folders.retain(|folder| folder.join(RUNS).is_dir());
-    if folders.is_empty() {
-        bail!("{}: no runs; `cargo xtask reproduce` makes some", out.display());
-    }
-    Ok(folders)
-}
-
-/// What is in a folder, by name; nothing if there is no such folder.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let cannot = || format!("{}: cannot read", folder.display());
-    let entries = std::fs::read_dir(folder).with_context(cannot)?.map(|entry| Ok(entry?.path()));
-    let mut paths = entries.collect::<std::io::Result<Vec<_>>>().with_context(cannot)?;
-    paths.sort();
-    Ok(paths)
-}
-
-/// The runs' folders in a folder of results.
-fn runs_in(results: &Path) -> Result<Vec<PathBuf>> {
-    let mut runs = entries(&results.join(RUNS))?;
-    runs.retain(|path| path.is_dir() && name_of(path) != LOCKS);
-    Ok(runs)
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Whether a process works on the run in this folder.
-///
-/// # Errors
-/// When the locks cannot be listed.
-fn in_use(run: &Path) -> Result<bool> {
-    let Some(runs) = run.parent() else { return Ok(false) };
-    let prefix = format!("{}-", name_of(run));
-    Ok(entries(&runs.join(LOCKS))?.iter().any(|path| name_of(path).starts_with(&prefix) && lock::is_held(path)))
-}
-
-fn size_of(path: &Path) -> u64 {
-    // A file may go while it is looked at.
-    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
-}
-
-/// A file of a run's folder, by its name.
-enum FileKind {
-    Record,
-    SetAside,
-    Unfinished,
-    Foreign,
-}
-
-fn kind_of(path: &Path) -> FileKind {
-    let name = name_of(path);
-    if name.contains(SET_ASIDE) {
-        FileKind::SetAside
-    } else if name.starts_with('.') && name.ends_with(UNFINISHED_SUFFIX) {
-        FileKind::Unfinished
-    } else if path.extension().is_some_and(|extension| extension == RECORD) {
-        FileKind::Record
-    } else {
-        FileKind::Foreign
+        RunsCommand::Gc { dry_run } => gc(&folders, *dry_run),
     }
 }
 
@@ -179,25 +100,6 @@ fn list(folders: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// How far a run's training and analysis are, in words.
-fn progress(results: &Path, run: &Path) -> (String, String) {
-    let unknown = || ("damaged".to_owned(), "-".to_owned());
-    let Ok(about) = record::read::<Kept<AboutRecord>>(&run.join(format!("run.{RECORD}"))) else { return unknown() };
-    let AboutRecord { spec, data } = about.value;
-    let dir = RunDir::of(&results.join(RUNS), &spec, &data);
-    if dir.path() != run {
-        return ("of another version".to_owned(), "-".to_owned());
-    }
-    if !dir.training().path().exists() {
-        let epoch = dir.state().read().map_or(0, |state| state.history.len());
-        return (format!("epoch {epoch} of {}", spec.epochs), "-".to_owned());
-    }
-    let Ok(training) = dir.training().read() else { return unknown() };
-    let jobs = layers_of(&spec, &training);
-    let done = jobs.iter().filter(|&&job| dir.layer(&spec, job).path().exists()).count();
-    (format!("{} epochs", training.history.len()), format!("{done} of {}", jobs.len()))
-}
-
 fn show(folders: &[PathBuf], name: &str) -> Result<()> {
     let mut shown = false;
     for results in folders {
@@ -243,37 +145,25 @@ fn verify(folders: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// The kind of a record and who made it, or what is wrong with the file.
-fn check(run: &Path, file: &Path) -> std::result::Result<(String, Provenance), String> {
-    match kind_of(file) {
-        FileKind::Record => {}
-        FileKind::SetAside => return Err("set aside".to_owned()),
-        FileKind::Unfinished => return Err("left unfinished".to_owned()),
-        FileKind::Foreign => return Err("no record".to_owned()),
+fn gc(folders: &[PathBuf], dry_run: bool) -> Result<()> {
+    interrupt::listen()?;
+    let voice = Voice::new(false);
+    let (mut n_files, mut bytes) = (0, 0);
+    let mut out = std::io::stdout().lock();
+    for results in folders {
+        // Sizes first: what is removed has none.
+        let needless = sweep(results, false, &voice)?;
+        bytes += needless.files.iter().map(|file| size_of(file)).sum::<u64>();
+        let needless = if dry_run { needless } else { sweep(results, true, &voice)? };
+        n_files += needless.files.len();
+        for run in &needless.in_use {
+            writeln!(out, "{}: in use, left alone", run.display())?;
+        }
+        for file in &needless.files {
+            writeln!(out, "{}", file.display())?;
+        }
     }
-    // The error names the file, and so does whoever asks.
-    let without_name = |error: &dyn std::fmt::Display| {
-        let text = error.to_string();
-        text.strip_prefix(&format!("{}: ", file.display())).unwrap_or(&text).to_owned()
-    };
-    let about = record::describe(file).map_err(|error| without_name(&error))?;
-    let folder = name_of(run);
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    fn read<T: Record>(file: &Path) -> std::result::Result<(Key, Provenance), record::RecordError> {
-        record::read::<Kept<T>>(file).map(|kept| (kept.key(), kept.by))
-    }
-    let (found, belongs_to) = match about.kind.as_str() {
-        AboutRecord::KIND => (read::<AboutRecord>(file), &folder),
-        TrainingRecord::KIND => (read::<TrainingRecord>(file), &folder),
-        StateRecord::KIND => (read::<StateRecord>(file), &folder),
-        Checkpoint::KIND => (read::<Checkpoint>(file), &folder),
-        LayerRecord::KIND => (read::<LayerRecord>(file), &stem),
-        MomentsRecord::KIND => (read::<MomentsRecord>(file), &stem),
-        other => return Err(format!("a record of kind {other:?}, which no run has")),
-    };
-    let (key, by) = found.map_err(|error| without_name(&error))?;
-    if !belongs_to.ends_with(&key.short()) {
-        return Err("belongs to another run, or to other settings".to_owned());
-    }
-    Ok((format!("{} {}", about.kind, about.version), by))
+    let did = if dry_run { "would go" } else { "removed" };
+    writeln!(out, "{n_files} files, {}: {did}", human_bytes(bytes as f64))?;
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! Keys hash these words. They are spelled out here, so that renaming a field or a variant elsewhere keeps every stored
 //! run. The words are those of the first release, which took them from Rust's `Debug`: trainings of then are found.
 
+use crate::spec::{RunSpec, Source, SpectraSpec};
+use serde::Serialize;
 use std::fmt::Display;
 use std::ops::Range;
 use superlinear_nets::{Activation, Architecture, Bias, DenseLayer, ImageShape, Layer, Loss, Shape};
@@ -89,6 +91,63 @@ pub(super) fn sgd(config: &SgdConfig) -> String {
     )
 }
 
+/// What an analysis is a function of, in the words and the order of the first release.
+#[derive(Serialize)]
+pub(super) struct Analysis {
+    dataset: String,
+    source: &'static str,
+    model: String,
+    loss: String,
+    n_classes: usize,
+    n_per_class: usize,
+    n_test: usize,
+    batch: usize,
+    epochs: usize,
+    top: usize,
+    /// None: each checkpoint has a record of its own.
+    checkpoints: [usize; 0],
+    pub(super) n_resamples: usize,
+    pub(super) spectral: Option<Spectral>,
+    seed: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Spectral {
+    n_per_class: usize,
+    null_draws: usize,
+    bootstrap_draws: usize,
+}
+
+impl Analysis {
+    /// Of a run.
+    pub(super) fn of(spec: &RunSpec) -> Self {
+        let spectral = |&SpectraSpec { n_per_class, null_draws, bootstrap_draws }: &SpectraSpec| Spectral {
+            n_per_class,
+            null_draws,
+            bootstrap_draws,
+        };
+        Self {
+            dataset: spec.dataset.to_string(),
+            source: match spec.source {
+                Source::Embedded => "embedded",
+                Source::Full => "full",
+            },
+            model: spec.network.to_string(),
+            loss: spec.loss.to_string(),
+            n_classes: spec.n_classes,
+            n_per_class: spec.n_per_class,
+            n_test: spec.n_test,
+            batch: spec.batch,
+            epochs: spec.epochs,
+            top: spec.top,
+            checkpoints: [],
+            n_resamples: spec.n_resamples,
+            spectral: spec.spectra.as_ref().map(spectral),
+            seed: spec.seed,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +181,19 @@ mod tests {
             sgd(&SgdConfig::paper(Loss::SoftmaxMse)),
             "SgdConfig { loss: SoftmaxMse, batch: 50, epochs: 100, schedule: CosineSchedule { initial: 0.1, \
              floor: 0.001, t_max: 500 }, clip: 5.0, early_stop: EarlyStop { window: 9, accuracy: 0.9999, loss: 1e-5 } }"
+        );
+    }
+
+    /// A change here analyses every stored network again.
+    #[test]
+    fn the_bytes_of_an_analysis_are_pinned() {
+        let spec = crate::plan::tests::spec();
+        assert_eq!(
+            serde_json::to_string(&Analysis::of(&spec)).unwrap(),
+            r#"{"dataset":"mnist","source":"embedded","model":"mlp","loss":"ce","n_classes":3,"n_per_class":300,"#
+                .to_owned()
+                + r#""n_test":1000,"batch":50,"epochs":200,"top":300,"checkpoints":[],"n_resamples":200,"#
+                + r#""spectral":null,"seed":0}"#
         );
     }
 }

@@ -4,7 +4,7 @@ use super::{Group, MAX_SEEDS, Plan};
 use crate::spec::{ActivationName, Descent, Layers, NetworkSpec, RunSpec, Source, Swept};
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use superlinear_datasets::{DatasetName, embedded};
 use superlinear_nets::Loss;
@@ -12,6 +12,8 @@ use toml::Spanned;
 
 /// Most runs of a plan, seeds aside.
 const MAX_RUNS: usize = 10_000;
+/// Classes of every data set.
+const MAX_CLASSES: usize = 10;
 
 /// A plan as it is written.
 #[derive(Deserialize)]
@@ -80,7 +82,7 @@ struct Rows {
     #[serde(default)]
     clip: Option<Spanned<Values<f64>>>,
     #[serde(default)]
-    early_stop: Option<Stop>,
+    early_stop: Option<Spanned<Stop>>,
     directions: Spanned<ByClasses>,
     #[serde(default)]
     layers: Option<Spanned<String>>,
@@ -119,7 +121,10 @@ enum Values<T> {
 
 /// A number, a list of them, or one for each number of classes.
 #[derive(Clone, Deserialize)]
-#[serde(untagged, expecting = "expected a number, a list of numbers, or a table with a number for each number of classes")]
+#[serde(
+    untagged,
+    expecting = "expected a number, a list of numbers, or a table with a number for each number of classes"
+)]
 enum ByClasses {
     One(usize),
     Several(Vec<usize>),
@@ -157,14 +162,11 @@ impl Text<'_> {
     fn values<T: Clone>(&self, key: &str, values: &Spanned<Values<T>>) -> Result<Vec<T>> {
         match values.get_ref() {
             Values::One(value) => Ok(vec![value.clone()]),
-            Values::Several(values) if values.is_empty() => Err(self.empty(key, values_span(values))),
+            Values::Several(all) if all.is_empty() => {
+                Err(self.error(values.span(), key, "an empty list, expected at least one value"))
+            }
             Values::Several(all) => Ok(all.clone()),
         }
-        .map_err(|_: anyhow::Error| self.error(values.span(), key, "an empty list, expected at least one value"))
-    }
-
-    fn empty(&self, key: &str, span: Range<usize>) -> anyhow::Error {
-        self.error(span, key, "an empty list, expected at least one value")
     }
 
     /// Numbers from `least` on.
@@ -174,6 +176,36 @@ impl Text<'_> {
             Some(small) => Err(self.error(values.span(), key, format!("{small}, expected at least {least}"))),
             None => Ok(all),
         }
+    }
+
+    /// Positive numbers, or the one that there is without them.
+    fn positive(&self, key: &str, values: Option<&Spanned<Values<f64>>>, default: f64) -> Result<Vec<f64>> {
+        let Some(values) = values else { return Ok(vec![default]) };
+        let all = self.values(key, values)?;
+        match all.iter().find(|value| !(value.is_finite() && **value > 0.0)) {
+            Some(wrong) => Err(self.error(values.span(), key, format!("{wrong}, expected a positive number"))),
+            None => Ok(all),
+        }
+    }
+
+    /// The numbers for so many classes.
+    fn of_classes(&self, key: &str, by: &Spanned<ByClasses>, n_classes: usize) -> Result<Vec<usize>> {
+        let all = match by.get_ref() {
+            ByClasses::One(n) => vec![*n],
+            ByClasses::Several(all) => all.clone(),
+            ByClasses::Each(each) => {
+                let Some(n) = each.get(&n_classes.to_string()) else {
+                    let found: Vec<&str> = each.keys().map(String::as_str).collect();
+                    let what = format!("nothing for {n_classes} classes; found {}", found.join(", "));
+                    return Err(self.error(by.span(), key, what));
+                };
+                vec![*n]
+            }
+        };
+        if all.is_empty() || all.contains(&0) {
+            return Err(self.error(by.span(), key, "expected numbers from 1"));
+        }
+        Ok(all)
     }
 
     fn seeds(&self, seeds: &Spanned<Seeds>) -> Result<Vec<u64>> {
@@ -195,10 +227,6 @@ impl Text<'_> {
     }
 }
 
-fn values_span<T>(_: &[T]) -> Range<usize> {
-    0..0
-}
-
 /// Reads a plan.
 ///
 /// # Errors
@@ -217,13 +245,13 @@ pub(super) fn parse(file: &str, text: &str, paper: Option<&Plan>) -> Result<Plan
         return Err(at.error(read.runs.span(), "runs", "none, expected at least one [[runs]]"));
     }
     let mut groups = Vec::new();
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for (k, rows) in read.runs.get_ref().iter().enumerate() {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for rows in read.runs.get_ref() {
         let seeds = rows.seeds.as_ref().map(|seeds| at.seeds(seeds)).transpose()?;
         let runs = group(&at, rows, read.resamples)?;
         for run in &runs {
-            if let Some(other) = names.insert(run.setting(), k) {
-                let what = format!("setting {} is in [[runs]] number {} and {}", run.setting(), other + 1, k + 1);
+            if !names.insert(run.setting()) {
+                let what = format!("setting {} is there twice", run.setting());
                 return Err(at.error(rows.data.span(), "runs", what));
             }
         }
@@ -265,116 +293,242 @@ fn group(at: &Text<'_>, rows: &Rows, n_resamples: usize) -> Result<Vec<RunSpec>>
             return Err(at.error(span, "layers", format!("{other:?}, expected `target` or `hidden`")));
         }
     };
-    let named = |key: &str, span: Range<usize>, name: &str, known: &str| {
-        at.error(span, key, format!("{name:?} is not known, expected {known}"))
-    };
-    let mut datasets = Vec::new();
-    for name in at.values("data", &rows.data)? {
-        let dataset: DatasetName =
-            name.parse().map_err(|_| named("data", rows.data.span(), &name, "mnist, fashion-mnist or cifar10"))?;
-        if source == Source::Embedded && embedded::subset(dataset).is_none() {
-            let what = format!("no subset of {dataset} is embedded; take `source = \"full\"`");
-            return Err(at.error(rows.data.span(), "data", what));
-        }
-        datasets.push(dataset);
-    }
-    let mut losses = Vec::new();
-    for name in at.values("loss", &rows.loss)? {
-        let loss: Loss = name.parse().map_err(|_| named("loss", rows.loss.span(), &name, "ce, mse or linear-mse"))?;
-        losses.push(loss);
-    }
+    let datasets = datasets(at, &rows.data, source)?;
     let mut networks = Vec::new();
     for network in at.values("network", &rows.network)? {
-        networks.push(self::network(at, &rows.network, network, &datasets)?);
+        networks.push(self::network(at, rows.network.span(), network, &datasets)?);
     }
-    let all_classes = at.counts("classes", &rows.classes, 2)?;
-    if let Some(many) = all_classes.iter().find(|&&n| n > 10) {
-        return Err(at.error(rows.classes.span(), "classes", format!("{many}, expected at most 10")));
-    }
-    let batches = at.counts("batch", &rows.batch, 1)?;
-    let all_epochs = at.counts("epochs", &rows.epochs, 1)?;
-    let images = Counts::of(at, "images", &rows.images, &all_classes)?;
-    let directions = Counts::of(at, "directions", &rows.directions, &all_classes)?;
-    let positive = |key: &str, values: Option<&Spanned<Values<f64>>>, default: f64| -> Result<Vec<f64>> {
-        let Some(values) = values else { return Ok(vec![default]) };
-        let all = at.values(key, values)?;
-        match all.iter().find(|value| !(value.is_finite() && **value > 0.0)) {
-            Some(wrong) => Err(at.error(values.span(), key, format!("{wrong}, expected a positive number"))),
-            None => Ok(all),
-        }
+    let loss = |name: String| {
+        let what = format!("{name:?} is not known, expected ce, mse or linear-mse");
+        name.parse::<Loss>().map_err(|_| at.error(rows.loss.span(), "loss", what))
     };
-    let paper = Descent::paper();
-    let rates = positive("learning_rate", rows.learning_rate.as_ref(), paper.rate)?;
-    let clips = positive("clip", rows.clip.as_ref(), paper.clip)?;
-    let mut runs = Vec::new();
-    for &dataset in &datasets {
-        for network in &networks {
-            for &loss in &losses {
-                for &n_classes in &all_classes {
-                    for n_per_class in images.of(n_classes) {
-                        for top in directions.of(n_classes) {
-                            for &batch in &batches {
-                                for &epochs in &all_epochs {
-                                    for &rate in &rates {
-                                        for &clip in &clips {
-                                            let mut swept = Vec::new();
-                                            let mut sweep = |key: &str, many: bool, value: f64| {
-                                                if many {
-                                                    swept.push(Swept { key: key.to_owned(), value });
-                                                }
-                                            };
-                                            sweep("images", images.are_swept(), n_per_class as f64);
-                                            sweep("directions", directions.are_swept(), top as f64);
-                                            sweep("batch", batches.len() > 1, batch as f64);
-                                            sweep("epochs", all_epochs.len() > 1, epochs as f64);
-                                            sweep("learning_rate", rates.len() > 1, rate);
-                                            sweep("clip", clips.len() > 1, clip);
-                                            let stop = rows.early_stop;
-                                            let own = |value: Option<f64>, default| value.unwrap_or(default);
-                                            let final_rate = rows.final_rate.as_ref().map(|rate| *rate.get_ref());
-                                            runs.push(RunSpec {
-                                                dataset,
-                                                source,
-                                                network: network.clone(),
-                                                loss,
-                                                n_classes,
-                                                n_per_class,
-                                                n_test: *rows.test_images.get_ref(),
-                                                batch,
-                                                epochs,
-                                                descent: Descent {
-                                                    rate,
-                                                    final_rate: own(final_rate, rate * paper.final_rate / paper.rate),
-                                                    cosine_epochs: rows
-                                                        .cosine_epochs
-                                                        .as_ref()
-                                                        .map_or(paper.cosine_epochs, |epochs| *epochs.get_ref()),
-                                                    clip,
-                                                    stop_window: stop.map_or(paper.stop_window, |stop| stop.window),
-                                                    stop_accuracy: own(
-                                                        stop.map(|stop| stop.accuracy),
-                                                        paper.stop_accuracy,
-                                                    ),
-                                                    stop_loss: own(stop.map(|stop| stop.loss), paper.stop_loss),
-                                                },
-                                                layers: layers.clone(),
-                                                top,
-                                                checkpoints: Vec::new(),
-                                                n_resamples,
-                                                spectra: None,
-                                                seed: 0,
-                                                swept,
-                                                is_at_paper_scale: false,
-                                            });
-                                        }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
+    let losses = at.values("loss", &rows.loss)?.into_iter().map(loss).collect::<Result<Vec<_>>>()?;
+    let all_classes = at.counts("classes", &rows.classes, 2)?;
+    if let Some(many) = all_classes.iter().find(|&&n| n > MAX_CLASSES) {
+        return Err(at.error(rows.classes.span(), "classes", format!("{many}, expected at most {MAX_CLASSES}")));
+    }
+    let base = RunSpec {
+        dataset: datasets[0],
+        source,
+        network: networks[0].clone(),
+        loss: losses[0],
+        n_classes: 0,
+        n_per_class: 0,
+        n_test: *rows.test_images.get_ref(),
+        batch: 0,
+        epochs: 0,
+        descent: descent(at, rows)?,
+        layers,
+        top: 0,
+        checkpoints: Vec::new(),
+        n_resamples,
+        spectra: None,
+        seed: 0,
+        swept: Vec::new(),
+        is_at_paper_scale: false,
+    };
+    let mut runs = vec![base];
+    runs = vary(runs, |_| Ok(datasets.clone()), |run, dataset| run.dataset = dataset)?;
+    runs = vary(runs, |_| Ok(networks.clone()), |run, network| run.network = network)?;
+    runs = vary(runs, |_| Ok(losses.clone()), |run, loss| run.loss = loss)?;
+    runs = vary(runs, |_| Ok(all_classes.clone()), |run, n| run.n_classes = n)?;
+    let of_classes = |key, by: &Spanned<ByClasses>, run: &RunSpec| at.of_classes(key, by, run.n_classes);
+    let images = |run: &RunSpec| of_classes("images", &rows.images, run);
+    runs = sweep(runs, "images", images, |n| *n as f64, |run, n| run.n_per_class = n)?;
+    let directions = |run: &RunSpec| of_classes("directions", &rows.directions, run);
+    runs = sweep(runs, "directions", directions, |n| *n as f64, |run, n| run.top = n)?;
+    let batches = at.counts("batch", &rows.batch, 1)?;
+    runs = sweep(runs, "batch", |_| Ok(batches.clone()), |n| *n as f64, |run, n| run.batch = n)?;
+    let epochs = at.counts("epochs", &rows.epochs, 1)?;
+    runs = sweep(runs, "epochs", |_| Ok(epochs.clone()), |n| *n as f64, |run, n| run.epochs = n)?;
+    // The cosine ends at the paper's share of its beginning unless the plan says where.
+    let ends = rows.final_rate.is_some();
+    let share = Descent::paper().final_rate / Descent::paper().rate;
+    let rates = at.positive("learning_rate", rows.learning_rate.as_ref(), Descent::paper().rate)?;
+    runs = sweep(
+        runs,
+        "learning_rate",
+        |_| Ok(rates.clone()),
+        |x| *x,
+        |run, rate| {
+            run.descent.rate = rate;
+            if !ends && rate != Descent::paper().rate {
+                run.descent.final_rate = rate * share;
             }
+        },
+    )?;
+    let clips = at.positive("clip", rows.clip.as_ref(), Descent::paper().clip)?;
+    runs = sweep(runs, "clip", |_| Ok(clips.clone()), |x| *x, |run, clip| run.descent.clip = clip)?;
+    for run in &runs {
+        let (asked, available) = match source {
+            Source::Full => continue,
+            Source::Embedded => (run.n_per_class, embedded::subset(run.dataset).map_or(0, |s| s.train_per_class)),
+        };
+        if asked > available {
+            let what = format!("{asked} of each class, but {available} of {} are embedded", run.dataset);
+            return Err(at.error(rows.images.span(), "images", what));
         }
     }
     Ok(runs)
+}
+
+/// Every run with every value.
+fn vary<T>(
+    runs: Vec<RunSpec>,
+    values: impl Fn(&RunSpec) -> Result<Vec<T>>,
+    set: impl Fn(&mut RunSpec, T),
+) -> Result<Vec<RunSpec>> {
+    let mut all = Vec::new();
+    for run in runs {
+        for value in values(&run)? {
+            let mut run = run.clone();
+            set(&mut run, value);
+            all.push(run);
+        }
+    }
+    Ok(all)
+}
+
+/// The same, where several values are a sweep that names the run.
+fn sweep<T>(
+    runs: Vec<RunSpec>,
+    key: &str,
+    values: impl Fn(&RunSpec) -> Result<Vec<T>>,
+    number: impl Fn(&T) -> f64,
+    set: impl Fn(&mut RunSpec, T),
+) -> Result<Vec<RunSpec>> {
+    let with_names = |run: &RunSpec| {
+        let values = values(run)?;
+        let is_swept = values.len() > 1;
+        let named = values
+            .into_iter()
+            .map(|value| (is_swept.then(|| Swept { key: key.to_owned(), value: number(&value) }), value));
+        Ok(named.collect())
+    };
+    vary(runs, with_names, |run, (swept, value)| {
+        run.swept.extend(swept);
+        set(run, value);
+    })
+}
+
+fn datasets(at: &Text<'_>, data: &Spanned<Values<String>>, source: Source) -> Result<Vec<DatasetName>> {
+    let mut datasets = Vec::new();
+    for name in at.values("data", data)? {
+        let dataset: DatasetName = name.parse().map_err(|_| {
+            let what = format!("{name:?} is not known, expected mnist, fashion-mnist or cifar10");
+            at.error(data.span(), "data", what)
+        })?;
+        if source == Source::Embedded && embedded::subset(dataset).is_none() {
+            let what = format!("no subset of {dataset} is embedded, expected `source = \"full\"`");
+            return Err(at.error(data.span(), "data", what));
+        }
+        datasets.push(dataset);
+    }
+    Ok(datasets)
+}
+
+fn network(at: &Text<'_>, span: Range<usize>, network: Network, datasets: &[DatasetName]) -> Result<NetworkSpec> {
+    let spec = match network {
+        Network::Name(name) => match name.as_str() {
+            "mlp" => NetworkSpec::Mlp,
+            "deep-mlp" => NetworkSpec::DeepMlp,
+            "cnn" => NetworkSpec::Cnn,
+            "tiny" => NetworkSpec::Tiny,
+            _ => {
+                let what = format!("{name:?} is not known, expected mlp, deep-mlp, cnn or {{ hidden, activation }}");
+                return Err(at.error(span, "network", what));
+            }
+        },
+        Network::Widths(Widths { hidden, activation }) => {
+            if hidden.len() < 2 {
+                let what = format!("{} hidden widths, expected at least 2", hidden.len());
+                return Err(at.error(span, "network", what));
+            }
+            NetworkSpec::Widths { hidden, activation }
+        }
+    };
+    for &dataset in datasets {
+        spec.architecture(dataset).map_err(|error| at.error(span.clone(), "network", error))?;
+    }
+    Ok(spec)
+}
+
+/// What all runs of a group share of their training.
+fn descent(at: &Text<'_>, rows: &Rows) -> Result<Descent> {
+    let mut descent = Descent::paper();
+    if let Some(rate) = &rows.final_rate {
+        descent.final_rate = *rate.get_ref();
+        if !(descent.final_rate.is_finite() && descent.final_rate >= 0.0) {
+            let what = format!("{}, expected a number from 0", descent.final_rate);
+            return Err(at.error(rate.span(), "final_rate", what));
+        }
+    }
+    if let Some(epochs) = &rows.cosine_epochs {
+        descent.cosine_epochs = *epochs.get_ref();
+        if descent.cosine_epochs == 0 {
+            return Err(at.error(epochs.span(), "cosine_epochs", "0, expected at least 1"));
+        }
+    }
+    if let Some(stop) = &rows.early_stop {
+        let Stop { window, accuracy, loss } = *stop.get_ref();
+        if window == 0 || !accuracy.is_finite() || !loss.is_finite() {
+            let what = "expected a window of at least 1, and a finite accuracy and loss";
+            return Err(at.error(stop.span(), "early_stop", what));
+        }
+        (descent.stop_window, descent.stop_accuracy, descent.stop_loss) = (window, accuracy, loss);
+    }
+    Ok(descent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = "name = \"mine\"\n[[runs]]\ndata = \"mnist\"\nsource = \"embedded\"\nnetwork = \"mlp\"\n\
+                         loss = [\"ce\", \"mse\"]\nclasses = [3, 10]\nimages = { 3 = 60, 10 = 20 }\n\
+                         batch = [25, 50]\nepochs = 2\ndirections = 100\n";
+
+    fn settings(text: &str) -> Result<Vec<String>> {
+        let plan = parse("mine.toml", text, None)?;
+        Ok(plan.all_runs(&Default::default())?.iter().map(RunSpec::setting).collect())
+    }
+
+    #[test]
+    fn lists_are_sweeps_and_the_first_key_is_the_slowest() {
+        let found = settings(GROUP).unwrap();
+        assert_eq!(found[..3], ["mnist-mlp-ce-c3-batch25", "mnist-mlp-ce-c3-batch50", "mnist-mlp-ce-c10-batch25"]);
+        assert_eq!((found.len(), found[7].as_str()), (8, "mnist-mlp-mse-c10-batch50"));
+        let plan = parse("mine.toml", GROUP, None).unwrap();
+        let runs = plan.all_runs(&Default::default()).unwrap();
+        assert_eq!((runs[0].n_per_class, runs[2].n_per_class, runs[1].batch), (60, 20, 50));
+        assert_eq!(runs[0].descent, Descent::paper());
+        let slow = GROUP.replace("epochs = 2", "epochs = 2\nlearning_rate = 0.05");
+        let run = parse("mine.toml", &slow, None).unwrap().all_runs(&Default::default()).unwrap().remove(0);
+        assert_eq!((run.descent.rate, run.descent.final_rate), (0.05, 0.0005));
+    }
+
+    #[test]
+    fn errors_name_file_line_and_key() {
+        for (from, to, words) in [
+            ("epochs = 2", "epoch = 2", "mine.toml, line 10: unknown field `epoch`"),
+            ("epochs = 2", "", "missing field `epochs`"),
+            ("batch = [25, 50]", "batch = [0, 50]", "mine.toml, line 9: batch: 0, expected at least 1"),
+            ("batch = [25, 50]", "batch = []", "mine.toml, line 9: batch: an empty list"),
+            ("batch = [25, 50]", "batch = \"x\"", "mine.toml, line 9: "),
+            ("[3, 10]", "[3, 11]", "mine.toml, line 7: classes: 11, expected at most 10"),
+            ("{ 3 = 60, 10 = 20 }", "{ 3 = 60 }", "mine.toml, line 8: images: nothing for 10 classes; found 3"),
+            ("{ 3 = 60, 10 = 20 }", "9000", "mine.toml, line 8: images: 9000 of each class, but 2000 of mnist"),
+            ("\"mnist\"", "\"mnits\"", "mine.toml, line 3: data: \"mnits\" is not known"),
+            ("\"mlp\"", "\"mpl\"", "mine.toml, line 5: network: \"mpl\" is not known"),
+            ("\"mlp\"", "{ hidden = [8], activation = \"relu\" }", "line 5: network: 1 hidden widths"),
+            ("\"mse\"", "\"ce\"", "setting mnist-mlp-ce-c3-batch25 is there twice"),
+            ("name = \"mine\"", "name = \"../x\"", "mine.toml, line 1: name: "),
+            ("name = \"mine\"", "name = \"mine\"\nseeds = [1, 1]", "mine.toml, line 2: seeds: one is there twice"),
+            ("name = \"mine\"", "name = ", "mine.toml, line 1: "),
+        ] {
+            assert!(GROUP.contains(from), "{from}");
+            let error = settings(&GROUP.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(words), "{to}: {error}");
+        }
+    }
 }

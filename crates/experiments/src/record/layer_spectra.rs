@@ -5,54 +5,54 @@ use superlinear_spectra::{HaarNull, PairDiagnostics};
 
 /// Diagnostics of a matrix in the eigenbasis of `H`, for all directions, the top block and the bulk as far as they exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PairRecord {
+pub struct PairRecord {
     /// All directions first.
-    pub(crate) windows: Vec<WindowRecord>,
+    pub windows: Vec<WindowRecord>,
     /// `⟨A, H⟩/(‖A‖‖H‖)`: 1 when they coincide up to a factor.
-    pub(crate) cosine: f64,
+    pub cosine: f64,
 }
 
 impl PairRecord {
     /// Diagnostics over all directions.
-    pub(crate) fn full(&self) -> &WindowRecord {
+    pub fn full(&self) -> &WindowRecord {
         &self.windows[0]
     }
 }
 
 /// Diagnostics over one window of directions, with what a matrix of the same spectrum and random directions gives.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct WindowRecord {
+pub struct WindowRecord {
     /// First direction, from 0.
-    pub(crate) first: usize,
+    pub first: usize,
     /// One past the last direction.
-    pub(crate) end: usize,
+    pub end: usize,
     /// The paper's commutator error, `‖AB − BA‖/‖AB‖`.
-    pub(crate) error: Option<f64>,
+    pub error: Option<f64>,
     /// Its expectation (root of a ratio of exact mean squares) under the Haar null.
-    pub(crate) error_null: Option<f64>,
+    pub error_null: Option<f64>,
     /// Ours beside it, `‖AB − BA‖/(‖A‖‖B‖)`.
-    pub(crate) norm_error: Option<f64>,
+    pub norm_error: Option<f64>,
     /// Its expectation likewise.
-    pub(crate) norm_error_null: Option<f64>,
+    pub norm_error_null: Option<f64>,
     /// RMS off the diagonal over RMS of the diagonal.
-    pub(crate) leakage: Option<f64>,
+    pub leakage: Option<f64>,
     /// Its expectation under the Haar null.
-    pub(crate) leakage_null: Option<f64>,
+    pub leakage_null: Option<f64>,
     /// The paper's eigen-alignment: share of `‖K‖²` on the diagonal, `Σ_i K_ii²/‖K‖²`.
-    pub(crate) recovery: Option<f64>,
+    pub recovery: Option<f64>,
     /// Its expectation under the Haar null.
-    pub(crate) recovery_null: f64,
+    pub recovery_null: f64,
     /// Mean of `|R_ij|`, `i ≠ j`.
-    pub(crate) coupling_mean: Option<f64>,
+    pub coupling_mean: Option<f64>,
     /// Variance of `|R_ij|`, `i ≠ j`.
-    pub(crate) coupling_variance: Option<f64>,
+    pub coupling_variance: Option<f64>,
     /// Directions without `R`.
-    pub(crate) n_undefined: usize,
+    pub n_undefined: usize,
 }
 
 impl WindowRecord {
     /// Beside the null's expectations.
-    pub(crate) fn new(found: &PairDiagnostics, null: &HaarNull) -> Self {
+    pub fn new(found: &PairDiagnostics, null: &HaarNull) -> Self {
         let range = found.window.range();
         Self {
             first: range.start,
@@ -72,158 +72,158 @@ impl WindowRecord {
     }
 
     /// The paper's ratio: its commutator error over that of random directions; the line 1 is random.
-    pub(crate) fn error_ratio(&self) -> Option<f64> {
+    pub fn error_ratio(&self) -> Option<f64> {
         Some(self.error? / self.error_null?)
     }
 
     /// Ours likewise.
-    pub(crate) fn norm_error_ratio(&self) -> Option<f64> {
+    pub fn norm_error_ratio(&self) -> Option<f64> {
         Some(self.norm_error? / self.norm_error_null?)
     }
 
     /// `1–200`, or `all` for the first of a record's windows.
-    pub(crate) fn name(&self, is_first: bool) -> String {
+    pub fn name(&self, is_first: bool) -> String {
         if is_first { "all".to_owned() } else { format!("{}–{}", self.first + 1, self.end) }
     }
 }
 
 /// The spectra of a featured run's trained layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SpectralRecord {
+pub struct LayerSpectra {
     /// Pairs of matrices to look at.
-    pub(crate) maps: Vec<PairMaps>,
+    pub maps: Vec<PairMaps>,
     /// Overlaps of leading eigenspaces.
-    pub(crate) overlaps: Vec<OverlapRecord>,
+    pub overlaps: Vec<OverlapRecord>,
     /// Inverse participation ratios of the eigenvectors of `H`, over the top `𝒩`.
-    pub(crate) localisation: Vec<f64>,
+    pub localisation: Vec<f64>,
     /// Chosen samples.
-    pub(crate) samples: Vec<SampleSpectrum>,
+    pub samples: Vec<SampleSpectrum>,
     /// Correlation of curvature and alignment over all eigenpairs; `None` where no direction has one.
-    pub(crate) alignment: Option<AlignmentRecord>,
+    pub alignment: Option<AlignmentRecord>,
     /// The same over each sample's leading eigenpair.
-    pub(crate) leading_alignment: Option<AlignmentRecord>,
+    pub leading_alignment: Option<AlignmentRecord>,
     /// Edits of the per-sample spectra.
-    pub(crate) edits: Vec<EditRecord>,
+    pub edits: Vec<EditRecord>,
     /// Seconds for the pairs and overlaps, decompositions and draws included.
-    pub(crate) pairs_s: f64,
+    pub pairs_s: f64,
     /// Seconds for the chosen samples: their spectra, alignments, correlations and edits.
-    pub(crate) samples_s: f64,
+    pub samples_s: f64,
 }
 
 /// One pair as matrices, reduced for drawing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct PairMaps {
+pub struct PairMaps {
     /// The matrix, for example `C`.
-    pub(crate) of: String,
+    pub of: String,
     /// The matrix in whose eigenbasis it is read, for example `H`.
-    pub(crate) in_basis_of: String,
+    pub in_basis_of: String,
     /// `K`, leading block.
-    pub(crate) top: CellsRecord,
+    pub top: CellsRecord,
     /// `R`, whole.
-    pub(crate) coupling: CellsRecord,
+    pub coupling: CellsRecord,
     /// `R` of one draw of the Haar null.
-    pub(crate) random_coupling: CellsRecord,
+    pub random_coupling: CellsRecord,
     /// Mean and variance of `|R_ij|`, where defined.
-    pub(crate) observed: [Option<f64>; 2],
+    pub observed: [Option<f64>; 2],
     /// The same of that draw.
-    pub(crate) random: [Option<f64>; 2],
+    pub random: [Option<f64>; 2],
     /// The paper's commutator error against draws of the null.
-    pub(crate) error_null: Option<NullRecord>,
+    pub error_null: Option<NullRecord>,
     /// Ours likewise.
-    pub(crate) norm_error_null: Option<NullRecord>,
+    pub norm_error_null: Option<NullRecord>,
 }
 
 /// A matrix reduced to cells.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CellsRecord {
+pub struct CellsRecord {
     /// Order of the matrix.
-    pub(crate) order: usize,
+    pub order: usize,
     /// Cells along a side.
-    pub(crate) n_cells: usize,
+    pub n_cells: usize,
     /// Cells, row by row.
-    pub(crate) cells: Vec<f32>,
+    pub cells: Vec<f32>,
 }
 
 /// An observed commutator error against draws of the Haar null.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct NullRecord {
+pub struct NullRecord {
     /// Observed.
-    pub(crate) observed: f64,
+    pub observed: f64,
     /// Expected, in closed form.
-    pub(crate) expected: f64,
+    pub expected: f64,
     /// Draws.
-    pub(crate) n_draws: usize,
+    pub n_draws: usize,
     /// Their mean.
-    pub(crate) mean: f64,
+    pub mean: f64,
     /// Their standard deviation.
-    pub(crate) standard_deviation: f64,
+    pub standard_deviation: f64,
     /// One-sided.
-    pub(crate) p_value: f64,
+    pub p_value: f64,
 }
 
 /// Overlap of the top-`k` eigenspaces of two matrices.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct OverlapRecord {
+pub struct OverlapRecord {
     /// One matrix.
-    pub(crate) left: String,
+    pub left: String,
     /// The other.
-    pub(crate) right: String,
+    pub right: String,
     /// Directions compared, widened to whole groups of equal eigenvalues.
-    pub(crate) k: Vec<usize>,
+    pub k: Vec<usize>,
     /// `‖U_kᵀV_k‖²/k`.
-    pub(crate) overlap: Vec<f64>,
+    pub overlap: Vec<f64>,
 }
 
 /// One sample's Hessian.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct SampleSpectrum {
+pub struct SampleSpectrum {
     /// Its class.
-    pub(crate) class: u8,
+    pub class: u8,
     /// Eigenvalues that are not zero, by descending magnitude.
-    pub(crate) kappa: Vec<f64>,
+    pub kappa: Vec<f64>,
     /// Inverse participation ratio of each eigenvector.
-    pub(crate) localisation: Vec<f64>,
+    pub localisation: Vec<f64>,
 }
 
 /// Correlation of curvature and alignment over the chosen samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct AlignmentRecord {
+pub struct AlignmentRecord {
     /// Directions that have a correlation, from 0.
-    pub(crate) direction: Vec<usize>,
+    pub direction: Vec<usize>,
     /// Pearson's correlation of logarithms.
-    pub(crate) pearson_log: Vec<f64>,
+    pub pearson_log: Vec<f64>,
     /// Lower and upper end of its bootstrap interval.
-    pub(crate) interval: Vec<[f64; 2]>,
+    pub interval: Vec<[f64; 2]>,
     /// Spearman's rank correlation.
-    pub(crate) spearman: Vec<f64>,
+    pub spearman: Vec<f64>,
     /// Directions without one.
-    pub(crate) n_undefined: usize,
+    pub n_undefined: usize,
     /// Mean of `pearson_log`.
-    pub(crate) mean: f64,
+    pub mean: f64,
     /// Its bootstrap interval.
-    pub(crate) mean_interval: [f64; 2],
+    pub mean_interval: [f64; 2],
 }
 
 /// The chosen samples' diagonals after one edit of their spectra.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct EditRecord {
+pub struct EditRecord {
     /// Which edit.
-    pub(crate) edit: Edit,
+    pub edit: Edit,
     /// `H_ii` over the top `𝒩`; of the first repeat of a random edit.
-    pub(crate) h: Vec<f64>,
+    pub h: Vec<f64>,
     /// `(M₂)_ii` likewise.
-    pub(crate) m2: Vec<f64>,
+    pub m2: Vec<f64>,
     /// Mean over directions of the gap curve `G_i(k)`, its 10 % and 90 % quantile, for `k = 1, 2, …`.
-    pub(crate) gap: Vec<[f64; 3]>,
+    pub gap: Vec<[f64; 3]>,
     /// `|κ_m|` of one sample a class.
-    pub(crate) spectra: Vec<Vec<f64>>,
+    pub spectra: Vec<Vec<f64>>,
     /// Fitted exponents, one a repeat; a fit that is not possible is left out.
-    pub(crate) gamma: Vec<f64>,
+    pub gamma: Vec<f64>,
 }
 
 /// The edits, as records and tables name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Edit {
+pub enum Edit {
     /// (a)
     Original,
     /// (b)
@@ -242,16 +242,21 @@ pub(crate) enum Edit {
     Shuffled,
 }
 
-impl SpectralRecord {
+impl LayerSpectra {
     /// The record of an edit.
-    pub(crate) fn edit(&self, edit: Edit) -> Option<&EditRecord> {
+    pub fn edit(&self, edit: Edit) -> Option<&EditRecord> {
         self.edits.iter().find(|record| record.edit == edit)
     }
 }
 
 impl EditRecord {
     /// Mean of the fitted exponents; `None` without one.
-    pub(crate) fn mean_gamma(&self) -> Option<f64> {
+    pub fn mean_gamma(&self) -> Option<f64> {
         (!self.gamma.is_empty()).then(|| self.gamma.iter().sum::<f64>() / self.gamma.len() as f64)
     }
+}
+
+/// The first chosen sample of every class.
+pub fn one_a_class(samples: &[SampleSpectrum]) -> Vec<usize> {
+    (0..samples.len()).filter(|&p| p == 0 || samples[p].class != samples[p - 1].class).collect()
 }

@@ -1,7 +1,7 @@
 //! What is joint about a spectrum over several layers: how much of its directions lies in each, and what each gives alone.
 
 use super::subject::Subject;
-use super::{OperatorName, SpectrumArgs};
+use super::{OperatorName, Question};
 use crate::parameters;
 use crate::record::LayerRecord;
 use superlinear_curvature::Selection;
@@ -10,33 +10,35 @@ use superlinear_spectra::Lanczos;
 use superlinear_stats::{FitConfig, PowerLawFit, loglog};
 
 /// One of the selected layers.
-pub(super) struct LayerShare {
+#[derive(Debug)]
+pub struct LayerShare {
     /// `fc2`.
-    pub(super) name: String,
+    pub name: String,
     /// Of each direction, the squared norm of its part in this layer; over all layers they add up to 1.
-    pub(super) shares: Vec<f64>,
+    pub shares: Vec<f64>,
     /// The layer's own exponents over as many directions of its own, where the run has analysed it.
-    pub(super) alone: Option<Alone>,
+    pub alone: Option<Alone>,
 }
 
 /// Exponents in the eigenbasis of a layer's own `H`, from the run's record.
-pub(super) struct Alone {
+#[derive(Debug)]
+pub struct Alone {
     /// `C` on `H`.
-    pub(super) c: PowerLawFit,
+    pub c: PowerLawFit,
     /// `M₂` on `H`.
-    pub(super) m2: PowerLawFit,
+    pub m2: PowerLawFit,
 }
 
 /// The selected layers, first to last; none when there is only one.
 pub(super) fn by_layer(
-    args: &SpectrumArgs,
+    question: &Question,
     subject: &Subject,
     selection: &Selection,
     top: &Lanczos,
 ) -> Vec<LayerShare> {
     let architecture = subject.net.architecture();
     let vectors = top.vectors();
-    let records = if args.operator == OperatorName::Hessian && args.samples.is_none() {
+    let records = if question.operator == OperatorName::Hessian && question.samples.is_none() {
         &subject.records[..]
     } else {
         // Those records are of the Hessian, over all images.

@@ -1,8 +1,7 @@
 //! What a spectrum is of: a run of finished results, or a network and images from files.
 
-use super::SpectrumArgs;
+use super::{Of, Question};
 use crate::finished_run::FoundRun;
-use crate::outputs::title;
 use crate::record::LayerRecord;
 use anyhow::{Context, Result, bail};
 use faer::Mat;
@@ -14,33 +13,46 @@ use superlinear_store::array::{Array, OwnedValues};
 use superlinear_store::{npz, safetensors};
 
 /// A network, what it is trained on, and what is known of both.
-pub(super) struct Subject {
+#[derive(Debug)]
+pub struct Subject {
     /// A run's id, or the file of the weights.
-    pub(super) id: String,
+    pub id: String,
     /// For a figure.
-    pub(super) title: String,
-    pub(super) net: Network<f64>,
-    pub(super) loss: Loss,
+    pub title: String,
+    /// In `f64`.
+    pub net: Network<f64>,
+    /// Its loss.
+    pub loss: Loss,
     /// `B` of `C = Σ/B`.
-    pub(super) batch: usize,
-    pub(super) images: Images,
+    pub batch: usize,
+    /// What it is trained on.
+    pub images: Images,
     /// Of the trained network's analysed layers.
-    pub(super) records: Vec<LayerRecord>,
+    pub records: Vec<LayerRecord>,
     /// What a file calls the layers `fc1`, `fc2`, …; none for a run.
-    pub(super) layers: Vec<String>,
+    pub layers: Vec<String>,
     /// Where all of it is from, for `spectrum.json`.
-    pub(super) origin: Value,
+    pub origin: Value,
 }
 
 /// What a network is trained on.
-pub(super) enum Images {
+#[derive(Debug)]
+pub enum Images {
     /// Of a data set, some.
-    Drawn { data: Dataset, indices: Vec<usize>, normalisation: Normalisation },
+    Drawn {
+        /// The data set.
+        data: Dataset,
+        /// Which of its training images.
+        indices: Vec<usize>,
+        /// How pixels become numbers.
+        normalisation: Normalisation,
+    },
     /// As the network takes them.
     Given(DenseSamples<f64>),
 }
 
 /// What is asked for, before anything large is read.
+#[derive(Debug)]
 pub(super) enum Asked {
     Run(Box<FoundRun>),
     Files(Box<Subject>, usize),
@@ -51,13 +63,14 @@ impl Asked {
     ///
     /// # Errors
     /// When there is no such run, or the files do not hold a network and samples for it.
-    pub(super) fn of(args: &SpectrumArgs) -> Result<Self> {
-        match (&args.weights, &args.data) {
-            (Some(weights), Some(data)) => {
-                let (subject, n) = from_files(args, weights, data)?;
+    pub(super) fn of(question: &Question) -> Result<Self> {
+        match &question.of {
+            Of::Run { out, id } => Ok(Self::Run(Box::new(FoundRun::find(out, id)?))),
+            Of::Files { weights, data, loss, activation, batch } => {
+                let kept = question.samples.map(usize::from);
+                let (subject, n) = from_files((weights, data), *loss, *activation, batch.get(), kept)?;
                 Ok(Self::Files(Box::new(subject), n))
             }
-            _ => Ok(Self::Run(Box::new(FoundRun::find(&args.out, args.run_id())?))),
         }
     }
 
@@ -80,17 +93,17 @@ impl Asked {
     ///
     /// # Errors
     /// When a record is damaged, or the data are missing or others.
-    pub(super) fn load(self, args: &SpectrumArgs, n_samples: usize) -> Result<Subject> {
+    pub(super) fn load(self, question: &Question, n_samples: usize) -> Result<Subject> {
         let run = match self {
             Self::Files(subject, _) => return Ok(*subject),
-            Self::Run(run) => run.load(args.data_dir.as_deref())?,
+            Self::Run(run) => run.load(question.data_dir.as_deref())?,
         };
         let spec = &run.spec;
         let net = Network::<f32>::new(spec.architecture(), run.trained.weights.clone())
             .with_context(|| format!("{}: weights", spec.id()))?;
         Ok(Subject {
             id: spec.id(),
-            title: title(spec),
+            title: spec.title(),
             net: net.cast::<f64>(),
             loss: spec.loss,
             batch: spec.batch,
@@ -107,8 +120,13 @@ impl Asked {
 }
 
 /// A dense network and its samples, and how many of them the data have; those asked for are kept.
-fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subject, usize)> {
-    let activation = args.activation.into();
+fn from_files(
+    (weights, data): (&Path, &Path),
+    loss: Loss,
+    activation: Activation,
+    batch: usize,
+    kept: Option<usize>,
+) -> Result<(Subject, usize)> {
     let (net, layers) = network(weights, activation)?;
     let architecture = net.architecture();
     let mut arrays = npz::read(data)?;
@@ -125,14 +143,13 @@ fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subje
     if y.shape != [n] {
         bail!("{}: y is {:?}, expected [{n}], a label a row of x", data.display(), y.shape);
     }
-    let kept = args.samples.map_or(n, usize::from).min(n);
+    let kept = kept.unwrap_or(n).min(n);
     let x = floats(x).with_context(|| format!("{}: x", data.display()))?;
     let labels = labels(&y, architecture.n_out()).with_context(|| format!("{}: y", data.display()))?;
     if let Some(at) = x.iter().position(|x| !x.is_finite()) {
         bail!("{}: x[{}, {}] is {}", data.display(), at / d, at % d, x[at]);
     }
     let inputs = Mat::from_fn(d, kept, |i, p| x[p * d + i]);
-    let loss = args.loss;
     let origin = json!({
         "weights": weights.display().to_string(),
         "data": data.display().to_string(),
@@ -146,7 +163,7 @@ fn from_files(args: &SpectrumArgs, weights: &Path, data: &Path) -> Result<(Subje
         title: format!("{}, {loss}", weights.file_stem().unwrap_or_default().to_string_lossy()),
         net,
         loss,
-        batch: args.batch.get(),
+        batch,
         images: Images::Given(DenseSamples::new(inputs, labels[..kept].to_vec())),
         records: Vec::new(),
         layers,

@@ -1,6 +1,6 @@
-//! An operator whose products are heard of, and which Ctrl-C ends.
+//! An operator whose products are heard of, and which the observer ends.
 
-use crate::interrupt;
+use crate::observer::Observer;
 use anyhow::Result;
 use faer::dyn_stack::{MemStack, StackReq};
 use faer::matrix_free::LinOp;
@@ -10,23 +10,27 @@ use std::fmt;
 
 /// `A`, telling after every pass over the data how many vectors it has multiplied.
 ///
-/// Once the user asked to stop, nothing is multiplied any more and products are NaN, which the iterations of
+/// Once the observer asked to stop, nothing is multiplied any more and products are NaN, which the iterations of
 /// `superlinear-spectra` refuse at once: a stop between two products, whichever of them is at work. [`finished`] tells it from
 /// a number that is truly not finite.
 pub(super) struct Watched<'a, F> {
+    observer: &'a dyn Observer,
     A: &'a dyn LinOp<f64>,
     multiplied: F,
 }
 
 impl<'a, F: Fn(u64) + Sync> Watched<'a, F> {
-    pub(super) fn new(A: &'a dyn LinOp<f64>, multiplied: F) -> Self {
-        Self { A, multiplied }
+    pub(super) fn new(observer: &'a dyn Observer, A: &'a dyn LinOp<f64>, multiplied: F) -> Self {
+        Self { observer, A, multiplied }
     }
 }
 
-/// The result, unless the user asked to stop.
-pub(super) fn finished<T, E: std::error::Error + Send + Sync + 'static>(result: Result<T, E>) -> Result<T> {
-    interrupt::check()?;
+/// The result, unless the observer asked to stop.
+pub(super) fn finished<T, E: std::error::Error + Send + Sync + 'static>(
+    observer: &dyn Observer,
+    result: Result<T, E>,
+) -> Result<T> {
+    observer.check()?;
     Ok(result?)
 }
 
@@ -47,7 +51,7 @@ impl<F: Fn(u64) + Sync> LinOp<f64> for Watched<'_, F> {
         self.A.ncols()
     }
     fn apply(&self, mut out: MatMut<'_, f64>, rhs: MatRef<'_, f64>, par: Par, stack: &mut MemStack) {
-        if interrupt::requested() {
+        if self.observer.stopped() {
             out.fill(f64::NAN);
             return;
         }

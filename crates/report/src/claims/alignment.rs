@@ -3,9 +3,9 @@
 use super::case::{Asked, Judge};
 use super::{Case, Fits, Statement, Test, number, with_spectra};
 use crate::outputs::alignment;
-use crate::record::RunRecord;
-use crate::record::spectral::{AlignmentRecord, Edit};
 use anyhow::Result;
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::{AlignmentRecord, Edit};
 use superlinear_nets::Loss;
 
 /// The correlation of curvature and alignment lifts an exponent when this share of `γ − 1` goes with it.

@@ -3,7 +3,6 @@
 use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
 use crate::fits::{Exponent, NORMAL_95};
-use crate::outputs::title;
 use anyhow::Result;
 
 /// A prediction of γ is good.
@@ -37,13 +36,13 @@ fn difference(a: &Exponent, b: &Exponent) -> (f64, [f64; 2]) {
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let found = fits.iter().map(|(run, fit)| {
         let (value, interval) = difference(&fit.awd, &fit.emp);
-        OfSeed { setting: title(&run.spec), value: Some(value), interval: Some(interval) }
+        OfSeed { setting: run.spec.title(), value: Some(value), interval: Some(interval) }
     });
     over_seeds("γ_AWD − γ_emp", PREDICTION, found)
 }
 
 fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
-    let case = |(run, fit): &(&crate::record::RunRecord, crate::fits::Exponents)| {
+    let case = |(run, fit): &(&superlinear_experiments::record::RunRecord, crate::fits::Exponents)| {
         let (value, interval) = difference(&fit.dual, &fit.emp);
         let id = run.spec.id();
         Case::new(Judge::Interval, id, "γ_dual − γ_emp", PREDICTION, Some(value), Some(interval))

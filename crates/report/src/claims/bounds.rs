@@ -4,9 +4,8 @@ use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
 use crate::fits::{Exponent, Exponents};
 use crate::outputs::bounds;
-use crate::outputs::title;
-use crate::record::{LayerRecord, RunRecord};
 use anyhow::Result;
+use superlinear_experiments::record::{LayerRecord, RunRecord};
 
 /// Where the claim places an exponent.
 const BOUNDS: Asked = Asked::between(1.0, 2.0);
@@ -34,7 +33,7 @@ pub(super) const CLAIM: Statement = Statement {
 fn layers<'a>(fits: &'a Fits<'_>) -> Result<Vec<(&'a RunRecord, &'a LayerRecord, String, Exponent)>> {
     let mut layers = Vec::new();
     for (run, _) in fits {
-        let is_one = run.spec.layers().len() == 1;
+        let is_one = run.spec.analysed_dense().len() == 1;
         for layer in run.trained_layers() {
             let name = if is_one { String::new() } else { format!(", layer {}", layer.dense + 1) };
             layers.push((*run, layer, name, Exponents::of_layer(&run.spec, layer)?.emp));
@@ -46,7 +45,7 @@ fn layers<'a>(fits: &'a Fits<'_>) -> Result<Vec<(&'a RunRecord, &'a LayerRecord,
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let found = layers(fits)?
         .into_iter()
-        .map(|(run, _, name, emp)| OfSeed { setting: format!("{}{name}", title(&run.spec)), ..OfSeed::new(run, &emp) });
+        .map(|(run, _, name, emp)| OfSeed { setting: format!("{}{name}", run.spec.title()), ..OfSeed::new(run, &emp) });
     over_seeds("γ_emp", BOUNDS, found)
 }
 

@@ -4,29 +4,29 @@ use serde::Serialize;
 
 /// The region that a number is asked to lie in; an end that is infinite is none.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Asked {
+pub struct Asked {
     low: f64,
     high: f64,
 }
 
 impl Asked {
     /// Both ends.
-    pub(crate) const fn between(low: f64, high: f64) -> Self {
+    pub const fn between(low: f64, high: f64) -> Self {
         Self { low, high }
     }
 
     /// No further than `distance` from `centre`.
-    pub(crate) const fn within(distance: f64, centre: f64) -> Self {
+    pub const fn within(distance: f64, centre: f64) -> Self {
         Self { low: centre - distance, high: centre + distance }
     }
 
     /// Above `low`.
-    pub(crate) const fn above(low: f64) -> Self {
+    pub const fn above(low: f64) -> Self {
         Self { low, high: f64::INFINITY }
     }
 
     /// At most `high`.
-    pub(crate) const fn at_most(high: f64) -> Self {
+    pub const fn at_most(high: f64) -> Self {
         Self { low: f64::NEG_INFINITY, high }
     }
 }
@@ -43,7 +43,7 @@ impl std::fmt::Display for Asked {
 
 /// How a number lies to its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// Its interval, or itself where it has none, lies inside.
     #[serde(rename = "yes")]
     Yes,
@@ -57,7 +57,7 @@ pub(crate) enum Outcome {
 
 /// What decides a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Judge {
+pub enum Judge {
     /// The number itself, as the paper reads its own; an interval is shown beside it.
     Estimate,
     /// All of its interval: as asked inside, not as asked outside, undecided over an end.
@@ -66,24 +66,24 @@ pub(crate) enum Judge {
 
 /// One number of one run, or of the seeds of a setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct Case {
+pub struct Case {
     /// The run, and the layer where it has several.
-    pub(crate) subject: String,
+    pub subject: String,
     /// What is measured.
-    pub(crate) quantity: &'static str,
+    pub quantity: &'static str,
     /// What is asked of it, in words.
-    pub(crate) asked: String,
+    pub asked: String,
     /// What was found; `None` where the quantity does not exist.
-    pub(crate) estimate: Option<f64>,
+    pub estimate: Option<f64>,
     /// Its 95 % interval, where it has one.
-    pub(crate) interval: Option<[f64; 2]>,
+    pub interval: Option<[f64; 2]>,
     /// Whether it is as asked.
-    pub(crate) outcome: Outcome,
+    pub outcome: Outcome,
 }
 
 impl Case {
     /// Holds a number against its region.
-    pub(crate) fn new(
+    pub fn new(
         judge: Judge,
         subject: String,
         quantity: &'static str,
@@ -109,14 +109,14 @@ impl Case {
     }
 
     /// Says beside what is asked where it comes from.
-    pub(crate) fn because(mut self, why: &str) -> Self {
+    pub fn because(mut self, why: &str) -> Self {
         self.asked = format!("{}, {why}", self.asked);
         self
     }
 }
 
 /// The cases in words, quantity by quantity: what was asked, the range found, how many are as asked.
-pub(crate) fn in_words(cases: &[Case]) -> String {
+pub(super) fn in_words(cases: &[Case]) -> String {
     let mut quantities: Vec<(&str, &str)> = Vec::new();
     for case in cases {
         if !quantities.contains(&(case.quantity, &case.asked)) {
@@ -143,7 +143,7 @@ pub(crate) fn in_words(cases: &[Case]) -> String {
 }
 
 /// Three decimals, and none for whole numbers.
-pub(crate) fn number(x: f64) -> String {
+pub fn number(x: f64) -> String {
     let text = if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.3}") };
     text.replace('-', "−")
 }

@@ -2,9 +2,8 @@
 
 use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
-use crate::outputs::title;
-use crate::record::spectral::WindowRecord;
 use anyhow::Result;
+use superlinear_experiments::record::layer_spectra::WindowRecord;
 
 /// The paper's ratio to random directions, whose line is 1.
 const ERROR_RATIO: Asked = Asked::at_most(0.5);
@@ -48,7 +47,7 @@ fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
         let found = |of: fn(&WindowRecord) -> Option<f64>| {
             fits.iter().filter_map(move |(run, _)| {
                 let window = run.layer().c_in_h.windows.get(k)?;
-                Some(OfSeed { setting: title(&run.spec), value: of(window), interval: None })
+                Some(OfSeed { setting: run.spec.title(), value: of(window), interval: None })
             })
         };
         cases.extend(over_seeds(error, ERROR_RATIO, found(WindowRecord::error_ratio))?);

@@ -2,7 +2,6 @@
 
 use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, of_loss, over_seeds};
-use crate::outputs::title;
 use anyhow::Result;
 use superlinear_nets::Loss;
 
@@ -33,7 +32,7 @@ fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let all = || fits.iter();
     let mut cases = over_seeds("slope of C on M₂", SLOPE, all().map(|(run, fit)| OfSeed::new(run, &fit.c_on_m2)))?;
     let r2 =
-        all().map(|(run, fit)| OfSeed { setting: title(&run.spec), value: Some(fit.c_on_m2.fit.r2), interval: None });
+        all().map(|(run, fit)| OfSeed { setting: run.spec.title(), value: Some(fit.c_on_m2.fit.r2), interval: None });
     cases.extend(over_seeds("its R²", R2, r2)?);
     let ce = of_loss(fits, Loss::CrossEntropy).map(|(run, fit)| OfSeed::new(run, &fit.emp));
     cases.extend(over_seeds("γ_emp of CE", SUPERLINEAR, ce)?);

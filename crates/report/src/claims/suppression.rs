@@ -2,8 +2,8 @@
 
 use super::case::{Asked, Judge};
 use super::{Case, Fits, Statement, Test, with_spectra};
-use crate::record::spectral::Edit;
 use anyhow::Result;
+use superlinear_experiments::record::layer_spectra::Edit;
 use superlinear_nets::Loss;
 
 /// An edit brings `γ` toward 1 when it takes at least this share of `|γ − 1|` away …

@@ -1,9 +1,9 @@
 //! `alignment`: correlation of curvature and alignment by direction, cross-entropy beside squared error.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
-use crate::record::RunRecord;
-use crate::record::spectral::{AlignmentRecord, Edit, SpectralRecord};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use anyhow::Result;
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::{AlignmentRecord, Edit, LayerSpectra};
 use superlinear_plots::{
     Axis, Band, Color, Dash, ErrorBars, Figure, Layer, Line, Marker, Panel, Reference, ReferenceAt, Scatter, TickMarks,
 };
@@ -17,11 +17,19 @@ const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDo
 const EDITS: [(Edit, &str); 3] =
     [(Edit::Original, "as measured"), (Edit::RanksShuffled, "shuffled within ranks"), (Edit::Shuffled, "shuffled")];
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
-    let found: Vec<(&RunRecord, &SpectralRecord)> =
-        runs.iter().filter_map(|run| Some((*run, run.layer().spectral.as_ref()?))).collect();
+pub(super) const OUTPUT: Output = Output {
+    id: "alignment",
+    about: "Correlation of curvature and alignment, by direction",
+    shows: Shows::Featured,
+    needs: Looks::AtSpectra,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+    let found: Vec<(&RunRecord, &LayerSpectra)> =
+        runs.iter().filter_map(|run| Some((*run, run.layer().spectra.as_ref()?))).collect();
     let axis = || Axis::log10("direction of H, by descending curvature");
-    let panel = |title: &str, of: fn(&SpectralRecord) -> Option<&AlignmentRecord>| {
+    let panel = |title: &str, of: fn(&LayerSpectra) -> Option<&AlignmentRecord>| {
         Panel::new(title, axis(), Axis::linear("correlation"), correlations(&found, of))
     };
     let panels = vec![
@@ -30,7 +38,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
         exponents(&found),
     ];
     let figure = Figure::new("Curvature X = |κ_{m}| and alignment Y = (u_{m}·v_{i})²", 1, 3, panels);
-    let names: Vec<String> = found.iter().map(|(run, _)| title(&run.spec)).collect();
+    let names: Vec<String> = found.iter().map(|(run, _)| run.spec.title()).collect();
     let caption = format!(
         "{}. κ_m and u_m are the eigenpairs of one sample's Hessian, v_i those of H. Left: Pearson's correlation of ln X and ln Y over all eigenpairs of 20 samples a class, for each direction of H (points); \
          lines are means over bins of directions, bands the mean 95 % bootstrap intervals over samples, dotted lines Spearman's rank \
@@ -53,8 +61,8 @@ const BINS: f64 = 8.0;
 
 /// Points of all directions, and binned lines with bands above them.
 fn correlations(
-    found: &[(&RunRecord, &SpectralRecord)],
-    of: fn(&SpectralRecord) -> Option<&AlignmentRecord>,
+    found: &[(&RunRecord, &LayerSpectra)],
+    of: fn(&LayerSpectra) -> Option<&AlignmentRecord>,
 ) -> Vec<Layer> {
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(0.0)).into()];
     let mut lines: Vec<Layer> = Vec::new();
@@ -85,12 +93,12 @@ fn correlations(
 }
 
 /// The loss, where it tells the runs apart.
-fn label(run: &RunRecord, all: &[(&RunRecord, &SpectralRecord)]) -> String {
+fn label(run: &RunRecord, all: &[(&RunRecord, &LayerSpectra)]) -> String {
     let same = all.iter().filter(|(other, _)| other.spec.loss == run.spec.loss).count();
-    if same > 1 { run.spec.id() } else { loss_name(run.spec.loss).to_owned() }
+    if same > 1 { run.spec.id() } else { run.spec.loss_words().to_owned() }
 }
 
-fn exponents(found: &[(&RunRecord, &SpectralRecord)]) -> Panel {
+fn exponents(found: &[(&RunRecord, &LayerSpectra)]) -> Panel {
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(1.0)).into()];
     for (k, (run, spectral)) in found.iter().enumerate() {
         let shift = 0.12 * (k as f64 - 0.5 * (found.len() as f64 - 1.0));
@@ -111,13 +119,13 @@ fn exponents(found: &[(&RunRecord, &SpectralRecord)]) -> Panel {
 }
 
 /// The share of `γ − 1` that goes when the correlation does; `None` for `γ` within 0.02 of 1, where there is nothing to share.
-pub(crate) fn share_of_excess(spectral: &SpectralRecord, without: Edit) -> Option<f64> {
+pub fn share_of_excess(spectral: &LayerSpectra, without: Edit) -> Option<f64> {
     let original = spectral.edit(Edit::Original)?.mean_gamma()?;
     let shuffled = spectral.edit(without)?.mean_gamma()?;
     ((original - 1.0).abs() >= 0.02).then(|| (original - shuffled) / (original - 1.0))
 }
 
-fn table(found: &[(&RunRecord, &SpectralRecord)]) -> Table {
+fn table(found: &[(&RunRecord, &LayerSpectra)]) -> Table {
     let rows = found.iter().map(|(run, spectral)| {
         let mut row = vec![run.spec.id()];
         match &spectral.alignment {
@@ -151,7 +159,7 @@ fn table(found: &[(&RunRecord, &SpectralRecord)]) -> Table {
                   chosen samples, as measured and shuffled; and the share of γ − 1 that goes with the correlation among samples of one \
                   rank, and with all of it."
             .to_owned(),
-        header: vec![
+        header: columns(&[
             "run",
             "mean r",
             "95 % interval",
@@ -163,7 +171,7 @@ fn table(found: &[(&RunRecord, &SpectralRecord)]) -> Table {
             "γ shuffled",
             "share within ranks",
             "share",
-        ],
+        ]),
         rows: rows.collect(),
     }
 }

@@ -1,8 +1,8 @@
 //! `bounds`: every direction in the wedge `H² ≤ M₂ ≤ κ_max·H`, and the pointwise exponents.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
-use crate::record::{LayerRecord, RunRecord};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use anyhow::{Context, Result};
+use superlinear_experiments::record::{LayerRecord, RunRecord};
 use superlinear_plots::{
     Axis, Bins, Color, Figure, Fill, Histogram, Layer, Line, Panel, Reference, ReferenceAt, Scatter,
 };
@@ -11,7 +11,15 @@ use superlinear_stats::bounds::{Curvature, Wedge, WedgeReport};
 /// Curve points of the wedge.
 const CURVE: usize = 64;
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "bounds",
+    about: "The wedge H² ≤ M₂ ≤ κ_max H and the pointwise exponents",
+    shows: Shows::Featured,
+    needs: Looks::AtTheEnd,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut wedges = Vec::new();
     let mut histograms = Vec::new();
     let mut rows = Vec::new();
@@ -43,7 +51,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
             "Directions inside and outside the wedge (relative tolerance 1e-9), flagged as rounding, and the range \
                   of the pointwise exponents."
                 .to_owned(),
-        header: vec!["run", "κ_max", "inside", "below", "above", "flagged", "least γ(v)", "largest γ(v)"],
+        header: columns(&["run", "κ_max", "inside", "below", "above", "flagged", "least γ(v)", "largest γ(v)"]),
         rows,
     };
     Ok(Drawn { figures, tables: vec![table] })
@@ -65,7 +73,7 @@ fn right_diagonal(layer: &LayerRecord) -> &[f64] {
 ///
 /// # Errors
 /// When the diagonals are not finite.
-pub(crate) fn n_outside(layer: &LayerRecord) -> Result<(usize, usize)> {
+pub fn n_outside(layer: &LayerRecord) -> Result<(usize, usize)> {
     let wedge = Wedge::new(layer.kappa_max)?.with_noise_floor(layer.noise_floor)?;
     let report = wedge.report(&layer.h, &layer.m2, curvature(layer))?;
     let outside = report.n_below + report.n_above;
@@ -92,7 +100,7 @@ fn wedge_panel(run: &RunRecord, report: &WedgeReport) -> Panel {
         Scatter::new("directions", x, y).into(),
     ];
     let abscissa = if layer.abs_h.is_some() { "E|h|_{ii} / κ_{max}" } else { "H_{ii} / κ_{max}" };
-    Panel::new(title(&run.spec), Axis::log10(abscissa), Axis::log10("(M_{2})_{ii} / κ_{max}²"), layers)
+    Panel::new(run.spec.title(), Axis::log10(abscissa), Axis::log10("(M_{2})_{ii} / κ_{max}²"), layers)
 }
 
 fn histogram_panel(run: &RunRecord, exponents: &[f64]) -> Panel {
@@ -103,7 +111,7 @@ fn histogram_panel(run: &RunRecord, exponents: &[f64]) -> Panel {
         Reference::new("", ReferenceAt::X(1.0)).into(),
         Reference::new("", ReferenceAt::X(2.0)).into(),
     ];
-    let title = format!("{}: {} directions", loss_name(run.spec.loss), exponents.len());
+    let title = format!("{}: {} directions", run.spec.loss_words(), exponents.len());
     Panel::new(title, Axis::linear("γ(v)"), Axis::linear("directions"), layers)
 }
 

@@ -1,16 +1,18 @@
 //! Centred log–log scatters: one diagonal on another, each divided by its geometric mean over the fitted directions.
 
 use crate::fits::{self, Diagonal};
-use crate::plan::RunSpec;
-use crate::record::LayerRecord;
 use anyhow::Result;
+use superlinear_experiments::record::LayerRecord;
+use superlinear_experiments::spec::RunSpec;
 use superlinear_plots::{Color, Layer, Line, Scatter};
 use superlinear_stats::PowerLawFit;
 
 /// The points of `y` on `x` and, to be drawn above all points, their fitted line with the exponent as its label.
-pub(crate) struct CentredScatter {
-    pub(crate) points: Layer,
-    pub(crate) line: Layer,
+pub struct CentredScatter {
+    /// The points.
+    pub points: Layer,
+    /// The line.
+    pub line: Layer,
 }
 
 /// Scatter and fit of one pair.
@@ -30,7 +32,7 @@ pub(super) fn scatter(
 }
 
 /// Scatter of `y` on `x`, where both are positive, with its fit, both divided by the fit's geometric means.
-pub(crate) fn centred_points(x: &[f64], y: &[f64], fit: &PowerLawFit, color: Color, label: String) -> CentredScatter {
+pub fn centred_points(x: &[f64], y: &[f64], fit: &PowerLawFit, color: Color, label: String) -> CentredScatter {
     let usable = x.iter().zip(y).filter(|(x, y)| **x > 0.0 && **y > 0.0);
     let (xs, ys): (Vec<f64>, Vec<f64>) = usable
         .map(|(x, y)| (10f64.powf(x.log10() - fit.mean_log10_x), 10f64.powf(y.log10() - fit.mean_log10_y)))

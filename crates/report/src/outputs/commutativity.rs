@@ -1,15 +1,23 @@
 //! `commutativity`: pairs of matrices in one eigenbasis, beside a matrix of the same spectrum and random directions.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
-use crate::record::RunRecord;
-use crate::record::spectral::{CellsRecord, OverlapRecord, PairMaps, PairRecord, WindowRecord};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use anyhow::Result;
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::{CellsRecord, OverlapRecord, PairMaps, PairRecord, WindowRecord};
 use superlinear_plots::{Axis, Color, ColorScale, Dash, Figure, HeatMap, Layer, Line, Marker, Panel, Size};
 
 /// Decades of `|K|` told apart, below its largest entry.
 const DECADES: i32 = 5;
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "commutativity",
+    about: "C and M₂ in the eigenbasis of H, beside random directions",
+    shows: Shows::Featured,
+    needs: Looks::AtSpectra,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut figures = Vec::new();
     for run in runs {
         figures.extend(matrices(run)?);
@@ -19,13 +27,13 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
 }
 
 fn matrices(run: &RunRecord) -> Result<Option<CaptionedFigure>> {
-    let Some(spectral) = &run.layer().spectral else { return Ok(None) };
+    let Some(spectral) = &run.layer().spectra else { return Ok(None) };
     let mut panels = Vec::new();
     for pair in &spectral.maps {
         panels.extend(row(pair)?);
     }
     let rows = spectral.maps.len().max(1);
-    let mut figure = Figure::new(format!("Matrices in one eigenbasis: {}", title(&run.spec)), rows, 3, panels);
+    let mut figure = Figure::new(format!("Matrices in one eigenbasis: {}", run.spec.title()), rows, 3, panels);
     figure.size = Size { width: 900.0, height: rows as f64 * 240.0 + 40.0 };
     let caption = format!(
         "{}. Each row is one matrix read in the eigenbasis of another, directions by descending eigenvalue. Left: K = VᵀAV over \
@@ -34,7 +42,7 @@ fn matrices(run: &RunRecord) -> Result<Option<CaptionedFigure>> {
          Haar-random directions. Where a map has more rows than {}, a cell of K shows the entry of largest magnitude in its \
          block and a cell of R the one entry in the middle of it. Titles of R give the mean and the variance of |R_ij| over all \
          pairs i ≠ j.",
-        title(&run.spec),
+        run.spec.title(),
         HeatMap::MAX_CELLS
     );
     Ok(Some(CaptionedFigure { name: format!("commutativity-{}", run.spec.id()), caption, figure }))
@@ -76,7 +84,7 @@ fn overlaps(runs: &[&RunRecord]) -> Option<CaptionedFigure> {
 fn overlap_panel(run: &RunRecord) -> Option<Panel> {
     const DASHES: [Dash; 5] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot, Dash::Solid];
     let layer = run.layer();
-    let found = &layer.spectral.as_ref()?.overlaps;
+    let found = &layer.spectra.as_ref()?.overlaps;
     let P = (layer.d_out * layer.d_in) as f64;
     let mut layers: Vec<Layer> = Vec::new();
     if let Some(first) = found.first() {
@@ -91,7 +99,7 @@ fn overlap_panel(run: &RunRecord) -> Option<Panel> {
         layers.push(Line { color: Color::series(series), dash, marker: Some(Marker::Circle), ..line }.into());
     }
     let y = Axis::linear("overlap").within(0.0, 1.05);
-    Some(Panel::new(title(&run.spec), Axis::log10("k"), y, layers))
+    Some(Panel::new(run.spec.title(), Axis::log10("k"), y, layers))
 }
 
 fn pairs(run: &RunRecord) -> [(&'static str, &PairRecord); 2] {
@@ -104,7 +112,7 @@ fn number(x: Option<f64>) -> String {
 }
 
 fn table(runs: &[&RunRecord]) -> Table {
-    let columns: [(&'static str, fn(&WindowRecord) -> Option<f64>); 14] = [
+    let numbers: [(&'static str, fn(&WindowRecord) -> Option<f64>); 14] = [
         ("error", |window| window.error),
         ("random", |window| window.error_null),
         ("error over random", WindowRecord::error_ratio),
@@ -125,7 +133,7 @@ fn table(runs: &[&RunRecord]) -> Table {
         for (name, pair) in pairs(run) {
             for (k, window) in pair.windows.iter().enumerate() {
                 let mut row = vec![run.spec.id(), name.to_owned(), window.name(k == 0)];
-                row.extend(columns.iter().map(|(_, of)| number(of(window))));
+                row.extend(numbers.iter().map(|(_, of)| number(of(window))));
                 rows.push(row);
             }
         }
@@ -136,19 +144,19 @@ fn table(runs: &[&RunRecord]) -> Table {
                    variance of |R_ij|, and the directions left out of it as rounding. Ours: the norm error \
                    ‖AB − BA‖/(‖A‖‖B‖), and leakage.";
     let mut header = vec!["run", "pair", "window"];
-    header.extend(columns.iter().map(|(name, _)| *name));
-    Table { name: "commutativity".to_owned(), caption: caption.to_owned(), header, rows }
+    header.extend(numbers.iter().map(|(name, _)| *name));
+    Table { name: "commutativity".to_owned(), caption: caption.to_owned(), header: columns(&header), rows }
 }
 
 fn null_table(runs: &[&RunRecord]) -> Table {
     let mut rows = Vec::new();
     for run in runs {
-        for pair in run.layer().spectral.iter().flat_map(|spectral| &spectral.maps) {
+        for pair in run.layer().spectra.iter().flat_map(|spectral| &spectral.maps) {
             for (quantity, null) in [("error", &pair.error_null), ("ours: norm error", &pair.norm_error_null)] {
                 let Some(null) = null else { continue };
                 rows.push(vec![
                     run.spec.id(),
-                    loss_name(run.spec.loss).to_owned(),
+                    run.spec.loss_words().to_owned(),
                     format!("{} in {}", pair.of, pair.in_basis_of),
                     quantity.to_owned(),
                     format!("{:.5e}", null.observed),
@@ -166,7 +174,7 @@ fn null_table(runs: &[&RunRecord]) -> Table {
     Table {
         name: "commutativity-null".to_owned(),
         caption: caption.to_owned(),
-        header: vec!["run", "loss", "pair", "quantity", "observed", "expected", "drawn", "draws", "p"],
+        header: columns(&["run", "loss", "pair", "quantity", "observed", "expected", "drawn", "draws", "p"]),
         rows,
     }
 }
@@ -175,7 +183,7 @@ fn overlap_table(runs: &[&RunRecord]) -> Table {
     let mut rows = Vec::new();
     for run in runs {
         let layer = run.layer();
-        for found in layer.spectral.iter().flat_map(|spectral| &spectral.overlaps) {
+        for found in layer.spectra.iter().flat_map(|spectral| &spectral.overlaps) {
             for (k, overlap) in found.k.iter().zip(&found.overlap) {
                 rows.push(vec![
                     run.spec.id(),
@@ -192,7 +200,7 @@ fn overlap_table(runs: &[&RunRecord]) -> Table {
         caption: "Overlap of leading eigenspaces, and k/P for random ones, P being the number of the layer's weights. Under cross-entropy the Gauss–Newton matrix and the Fisher \
                   matrix of this layer are H."
             .to_owned(),
-        header: vec!["run", "matrices", "k", "overlap", "random"],
+        header: columns(&["run", "matrices", "k", "overlap", "random"]),
         rows,
     }
 }

@@ -1,8 +1,8 @@
 //! `decomposition`: what the duality's covariance is made of, over training and by direction, for one run.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use crate::fits;
-use crate::record::{AwdRecord, LayerRecord, RunRecord, Term};
+use superlinear_experiments::record::{AwdRecord, LayerRecord, RunRecord, Term};
 use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Marker, Panel, Reference, ReferenceAt, Scatter};
 
 /// A term that is followed: how figures write it, where it stands and its stroke.
@@ -18,10 +18,18 @@ const TERMS: [Followed; 6] = [
     ("C^{hh}_{SD,WD}", |awd| &awd.hh_local, Dash::DashDot),
 ];
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
+pub(super) const OUTPUT: Output = Output {
+    id: "decomposition",
+    about: "Terms of the activity–weight duality over training and by direction",
+    shows: Shows::Featured,
+    needs: Looks::OverTraining,
+    draw: |runs| Ok(draw(runs)),
+};
+
+fn draw(runs: &[&RunRecord]) -> Drawn {
     let figures = runs.iter().map(|run| {
         let panels = vec![norms(run), shares(run), ratios(run), training(run)];
-        let figure = Figure::new(format!("The duality's covariance: {}", title(&run.spec)), 2, 2, panels);
+        let figure = Figure::new(format!("The duality's covariance: {}", run.spec.title()), 2, 2, panels);
         let caption = format!(
             "{}. Upper left: Frobenius norms over training of C_AWD, what the activity–weight duality predicts for C, and of its terms: \
              C^hh of Hessian times dual weight alone, C^gg of gradient times activity alone, C^hg mixed. Upper right: share of each term in \
@@ -29,7 +37,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
              sample's own eigenbasis (SD,WD) carry C^hh; 1 is a perfect approximation in norm. Lower right: training loss and error; \
              an epoch in which no image was classified wrong has no place on the logarithmic axis, so the curve has gaps, and lone \
              points beside them, or ends.",
-            title(&run.spec)
+            run.spec.title()
         );
         CaptionedFigure { name: format!("decomposition-{}", run.spec.id()), caption, figure }
     });
@@ -60,7 +68,7 @@ pub(super) fn norms(run: &RunRecord) -> Panel {
         .iter()
         .enumerate()
         .map(|(k, (label, term, dash))| curve(label, k, *dash, run, |layer| term(&layer.awd).norm));
-    let title = format!("{}: norms of the terms", loss_name(run.spec.loss));
+    let title = format!("{}: norms of the terms", run.spec.loss_words());
     Panel::new(title, Axis::linear("epoch"), Axis::log10("Frobenius norm"), layers.collect())
 }
 
@@ -125,7 +133,7 @@ fn table(runs: &[&RunRecord]) -> Table {
         caption: "Frobenius norms of the duality's terms at every checkpoint; σ_w², the variance of the dual weight \
                   perturbation on the range of h_p; and its anisotropy there (coefficient of variation over ranks)."
             .to_owned(),
-        header: vec!["run", "epoch", "C_AWD", "C^hh", "C^hg", "C^gg", "SD", "SD,WD", "σ_w²", "anisotropy"],
+        header: columns(&["run", "epoch", "C_AWD", "C^hh", "C^hg", "C^gg", "SD", "SD,WD", "σ_w²", "anisotropy"]),
         rows: rows.collect(),
     }
 }

@@ -1,9 +1,9 @@
 //! `exponent`: whether one power law is what there is: the exponent against the number of directions and against curvature.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use crate::fits::{self, Exponents};
-use crate::record::RunRecord;
 use anyhow::{Context, Result};
+use superlinear_experiments::record::RunRecord;
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
 use superlinear_stats::{FitConfig, local_slope, loglog, noise_floor, sensitivity, theil_sen};
 
@@ -19,7 +19,15 @@ const LARGEST_ERROR: f64 = 0.25;
 const NOISE_SHARE: f64 = 0.01;
 const LEVEL: f64 = 0.95;
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "exponent",
+    about: "The exponent against the number of directions and against curvature, and by other fits",
+    shows: Shows::Featured,
+    needs: Looks::AtTheEnd,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut panels = Vec::new();
     let mut rows = Vec::new();
     for run in runs {
@@ -46,7 +54,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
              directions above a noise floor found in the data, at which negative eigenvalues are at most {NOISE_SHARE} of those kept, \
              or none where no floor does that."
         ),
-        header: vec![
+        header: columns(&[
             "run",
             "𝒩",
             "least squares",
@@ -58,7 +66,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
             "χ²/dof",
             "𝒩 found",
             "least squares over it",
-        ],
+        ]),
         rows,
     };
     Ok(Drawn { figures: vec![CaptionedFigure { name: "exponent".to_owned(), caption, figure }], tables: vec![table] })
@@ -103,7 +111,7 @@ fn against_directions(run: &RunRecord) -> Panel {
         let band = Some(Band { lower, upper });
         layers.push(Line { color, dash, band, ..Line::new(name, x, slopes) }.into());
     }
-    Panel::new(title(&run.spec), Axis::log10("leading directions fitted"), Axis::linear("γ"), layers)
+    Panel::new(run.spec.title(), Axis::log10("leading directions fitted"), Axis::linear("γ"), layers)
 }
 
 fn against_curvature(run: &RunRecord) -> Result<Panel> {
@@ -126,7 +134,7 @@ fn against_curvature(run: &RunRecord) -> Result<Panel> {
         let line = Line::new(name, values(|local| local.at), values(|local| local.slope));
         layers.push(Line { color, dash, band, ..line }.into());
     }
-    let title = format!("{}: local exponent", loss_name(run.spec.loss));
+    let title = format!("{}: local exponent", run.spec.loss_words());
     Ok(Panel::new(title, Axis::log10("H_{ii}"), Axis::linear("γ(H_{ii})"), layers))
 }
 

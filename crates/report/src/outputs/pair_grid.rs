@@ -1,10 +1,10 @@
 //! `pair-grid`: twelve centred log–log scatters of one run.
 
 use super::centred::scatter;
-use super::{CaptionedFigure, Drawn, title};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows};
 use crate::fits::Diagonal::{self, Awd, C, H, Hh, HhLocal, HhSame, M2};
-use crate::record::RunRecord;
 use anyhow::Result;
+use superlinear_experiments::record::RunRecord;
 use superlinear_plots::{Axis, Color, Figure, Guide, Layer, Panel};
 
 /// `y` on `x`, in the paper's order.
@@ -23,16 +23,24 @@ const PAIRS: [(Diagonal, Diagonal); 12] = [
     (M2, HhLocal),
 ];
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "pair-grid",
+    about: "Twelve scatters of one matrix's diagonal on another's",
+    shows: Shows::Featured,
+    needs: Looks::AtTheEnd,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut figures = Vec::new();
     for run in runs {
         let panels = PAIRS.iter().map(|&pair| panel(run, pair)).collect::<Result<Vec<_>>>()?;
-        let figure = Figure::new(format!("Pairs of matrices: {}", title(&run.spec)), 4, 3, panels);
+        let figure = Figure::new(format!("Pairs of matrices: {}", run.spec.title()), 4, 3, panels);
         let caption = format!(
             "{}: diagonals in the eigenbasis of H over the top {} directions, each divided by its geometric mean, with \
              their fits; the dashed guide has slope 1. The first six are on H; the last six show step by step how C_AWD, \
              what the activity–weight duality predicts for C, becomes its term C^hh, the same-sample part (SD) of that, the part of that which is diagonal in each sample's own eigenbasis (SD,WD), and M₂.",
-            title(&run.spec),
+            run.spec.title(),
             run.spec.top
         );
         figures.push(CaptionedFigure { name: format!("pair-grid-{}", run.spec.id()), caption, figure });

@@ -1,20 +1,28 @@
 //! `per-sample-spectra`: eigenvalues and localisation of single samples' Hessians.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
-use crate::record::RunRecord;
-use crate::record::spectral::{SampleSpectrum, SpectralRecord};
-use crate::spectral::one_a_class;
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::one_a_class;
+use superlinear_experiments::record::layer_spectra::{LayerSpectra, SampleSpectrum};
 use superlinear_plots::{Axis, Color, Figure, Layer, Legends, Line, Marker, Panel, Reference, ReferenceAt, Scatter};
 use superlinear_spectra::expected_inverse_participation_ratio;
 use superlinear_stats::summary::quantile;
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
-    let with_spectra: Vec<(&RunRecord, &SpectralRecord)> =
-        runs.iter().filter_map(|run| Some((*run, run.layer().spectral.as_ref()?))).collect();
+pub(super) const OUTPUT: Output = Output {
+    id: "per-sample-spectra",
+    about: "Spectra and localisation of per-sample Hessians",
+    shows: Shows::Featured,
+    needs: Looks::AtSpectra,
+    draw: |runs| Ok(draw(runs)),
+};
+
+fn draw(runs: &[&RunRecord]) -> Drawn {
+    let with_spectra: Vec<(&RunRecord, &LayerSpectra)> =
+        runs.iter().filter_map(|run| Some((*run, run.layer().spectra.as_ref()?))).collect();
     let mut panels: Vec<Panel> = with_spectra.iter().map(|(run, spectral)| spectra(run, &spectral.samples)).collect();
     panels.extend(with_spectra.iter().map(|(run, spectral)| of_samples(run, &spectral.samples)));
     panels.extend(with_spectra.iter().map(|(run, spectral)| of_hessian(run, &spectral.localisation)));
-    let names: Vec<String> = with_spectra.iter().map(|(run, _)| title(&run.spec)).collect();
+    let names: Vec<String> = with_spectra.iter().map(|(run, _)| run.spec.title()).collect();
     let mut figure = Figure::new("Hessians of single samples", 3, with_spectra.len().max(1), panels);
     figure.legends = Legends::Shared;
     let caption = format!(
@@ -44,7 +52,7 @@ fn spectra(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
         let marker = Some([Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond][usize::from(*class) % 4]);
         Line { color: Color::series(usize::from(*class)), marker, width: 1.2, ..line }.into()
     });
-    let title = format!("{}: one sample a class", loss_name(run.spec.loss));
+    let title = format!("{}: one sample a class", run.spec.loss_words());
     Panel::new(title, Axis::linear("rank m"), Axis::log10("|κ_{m}|"), layers.collect())
 }
 
@@ -68,18 +76,18 @@ fn of_samples(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
         Scatter::new("eigenvectors of h_{p}", x, y).into(),
         Line { color: Color::BLACK, ..Line::new("median", ranks(n_ranks), medians.collect()) }.into(),
     ];
-    let title = format!("{}: {} samples", loss_name(run.spec.loss), samples.len());
+    let title = format!("{}: {} samples", run.spec.loss_words(), samples.len());
     Panel::new(title, Axis::linear("rank m"), Axis::log10("inverse participation ratio"), layers)
 }
 
 fn of_hessian(run: &RunRecord, localisation: &[f64]) -> Panel {
     let points = Scatter::new("eigenvectors of H", ranks(localisation.len()), localisation.to_vec());
     let layers = vec![random(run), Scatter { color: Color::VERMILLION, ..points }.into()];
-    let title = format!("{}: eigenvectors of H", loss_name(run.spec.loss));
+    let title = format!("{}: eigenvectors of H", run.spec.loss_words());
     Panel::new(title, Axis::log10("direction i"), Axis::log10("inverse participation ratio"), layers)
 }
 
-fn table(runs: &[(&RunRecord, &SpectralRecord)]) -> Table {
+fn table(runs: &[(&RunRecord, &LayerSpectra)]) -> Table {
     let mut rows = Vec::new();
     for (run, spectral) in runs {
         let n_classes = spectral.samples.iter().map(|sample| usize::from(sample.class) + 1).max().unwrap_or(0);
@@ -105,7 +113,7 @@ fn table(runs: &[(&RunRecord, &SpectralRecord)]) -> Table {
         caption: "By class, medians over the chosen samples: leading |κ_1| of the Hessian h_p, |κ_2/κ_1|, and the inverse participation ratio of the leading \
                   eigenvector with its reciprocal, the number of weights that carry it."
             .to_owned(),
-        header: vec!["run", "class", "samples", "|κ_1|", "|κ_2/κ_1|", "inverse participation", "weights"],
+        header: columns(&["run", "class", "samples", "|κ_1|", "|κ_2/κ_1|", "inverse participation", "weights"]),
         rows,
     }
 }

@@ -1,27 +1,24 @@
 //! `power-law`: centred log–log scatter of `C_ii` and `(M₂)_ii` on `H_ii` with fits and guides, and the layers of a deep network.
 
 use super::centred::scatter;
-use super::{CaptionedFigure, Drawn, title};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows};
 use crate::fits::Diagonal;
-use crate::plan::{Model, RunSpec};
-use crate::record::RunRecord;
 use anyhow::Result;
-use superlinear_datasets::DatasetName;
-use superlinear_nets::Loss;
+use superlinear_experiments::record::RunRecord;
 use superlinear_plots::{Axis, Color, Dash, Figure, Guide, Layer, Panel};
 
-/// Runs beside the featured ones: CIFAR-10 and the deep network under cross-entropy.
-pub(super) fn also_shows(run: &RunSpec) -> bool {
-    let is_other = run.dataset == DatasetName::Cifar10 || run.model == Model::DeepMlp;
-    // At a smaller scale there is one run of each of these networks, whatever its classes.
-    let is_main = run.n_classes == 10 || !run.is_at_paper_scale();
-    is_other && is_main && run.loss == Loss::CrossEntropy && run.seed == 0
-}
+pub(super) const OUTPUT: Output = Output {
+    id: "power-law",
+    about: "Log–log scatter of C and M₂ on H, with fits",
+    shows: Shows::Featured,
+    needs: Looks::AtTheEnd,
+    draw: draw,
+};
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let panels = runs
         .iter()
-        .map(|run| if run.spec.layers().len() > 1 { by_layer(run) } else { both(run) })
+        .map(|run| if run.spec.analysed_dense().len() > 1 { by_layer(run) } else { both(run) })
         .collect::<Result<Vec<_>>>()?;
     let columns = panels.len().clamp(1, 2);
     let figure = Figure::new(
@@ -35,7 +32,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
                    least-squares fits over the top 𝒩 directions, dashed and dotted guides have slope 1 and 2. Where C \
                    follows M₂ the two clouds lie on each other; a slope above 1 is superlinear."
         .to_owned();
-    if runs.iter().any(|run| run.spec.layers().len() > 1) {
+    if runs.iter().any(|run| run.spec.analysed_dense().len() > 1) {
         caption.push_str(OF_LAYERS);
     }
     Ok(Drawn { figures: vec![CaptionedFigure { name: "power-law".to_owned(), caption, figure }], tables: Vec::new() })
@@ -84,7 +81,7 @@ fn by_layer(run: &RunRecord) -> Result<Panel> {
 
 fn panel(run: &RunRecord, ordinate: &str, layers: Vec<Layer>) -> Panel {
     Panel::new(
-        format!("{}, top {}", title(&run.spec), run.spec.top),
+        format!("{}, top {}", run.spec.title(), run.spec.top),
         Axis::log10("H_{ii} / geometric mean"),
         Axis::log10(format!("{ordinate} / geometric mean")),
         layers,

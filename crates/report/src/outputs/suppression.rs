@@ -1,9 +1,9 @@
 //! `suppression`: the exponent after edits of per-sample spectra, eigenvectors kept.
 
-use super::{CaptionedFigure, Drawn, Table, title};
-use crate::record::RunRecord;
-use crate::record::spectral::{Edit, EditRecord, SpectralRecord};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use anyhow::{Context, Result};
+use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::layer_spectra::{Edit, EditRecord, LayerSpectra};
 use superlinear_plots::{
     Axis, Band, Color, Figure, Guide, Layer, Legends, Line, Note, Panel, Reference, ReferenceAt, Scatter, Size,
 };
@@ -26,17 +26,25 @@ const VARIANTS: [(Edit, &str); 4] = [
     (Edit::Shuffled, "shuffled among all eigenpairs"),
 ];
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "suppression",
+    about: "The exponent after edits of per-sample spectra",
+    shows: Shows::Featured,
+    needs: Looks::AtSpectra,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut figures = Vec::new();
     for run in runs {
-        if let Some(spectral) = &run.layer().spectral {
+        if let Some(spectral) = &run.layer().spectra {
             figures.push(figure(run, spectral)?);
         }
     }
     Ok(Drawn { figures, tables: vec![table(runs)?] })
 }
 
-fn figure(run: &RunRecord, spectral: &SpectralRecord) -> Result<CaptionedFigure> {
+fn figure(run: &RunRecord, spectral: &LayerSpectra) -> Result<CaptionedFigure> {
     let original = edit(run, spectral, Edit::Original)?;
     let mut panels = Vec::new();
     for (row, name) in ROWS {
@@ -49,7 +57,7 @@ fn figure(run: &RunRecord, spectral: &SpectralRecord) -> Result<CaptionedFigure>
             against("H_{ii}", &original.h, &record.h, Color::GREEN),
         ]);
     }
-    let mut figure = Figure::new(format!("Suppression: {}", title(&run.spec)), ROWS.len(), 5, panels);
+    let mut figure = Figure::new(format!("Suppression: {}", run.spec.title()), ROWS.len(), 5, panels);
     figure.size = Size { width: 1_250.0, height: 1_080.0 };
     figure.legends = Legends::Hidden;
     let caption = format!(
@@ -61,13 +69,13 @@ fn figure(run: &RunRecord, spectral: &SpectralRecord) -> Result<CaptionedFigure>
          directions; spectra of one sample a class; (M₂)_ii and H_ii against their original. The paper calls (M₂)_ii here C_ii up to a \
          factor, as its theorem C ∝ M₂ has it. γ differs from that of Table 1 because there C_ii is the measured noise covariance, and \
          both diagonals are over all training images; here E_p is over the {} samples alone, the directions v_i being those of H over all.",
-        title(&run.spec),
+        run.spec.title(),
         spectral.samples.len()
     );
     Ok(CaptionedFigure { name: format!("suppression-{}", run.spec.id()), caption, figure })
 }
 
-fn edit<'a>(run: &RunRecord, spectral: &'a SpectralRecord, edit: Edit) -> Result<&'a EditRecord> {
+fn edit<'a>(run: &RunRecord, spectral: &'a LayerSpectra, edit: Edit) -> Result<&'a EditRecord> {
     spectral.edit(edit).with_context(|| format!("{}: no record of the edit {edit:?}", run.spec.id()))
 }
 
@@ -133,7 +141,7 @@ fn against(symbol: &str, original: &[f64], edited: &[f64], color: Color) -> Pane
 fn table(runs: &[&RunRecord]) -> Result<Table> {
     let mut rows = Vec::new();
     for run in runs {
-        let Some(spectral) = &run.layer().spectral else { continue };
+        let Some(spectral) = &run.layer().spectra else { continue };
         for (which, name) in ROWS.into_iter().chain(VARIANTS) {
             let record = edit(run, spectral, which)?;
             let mut row = vec![run.spec.id(), name.to_owned()];
@@ -165,7 +173,7 @@ fn table(runs: &[&RunRecord]) -> Result<Table> {
         caption: "Exponent of (M₂)_ii on H_ii over the chosen samples after each edit: with the robust error of the fit, or for random edits \
                   mean and sd over repeats. Used and dropped directions are those of the first repeat."
             .to_owned(),
-        header: vec!["run", "edit", "γ", "error", "repeats", "used", "dropped"],
+        header: columns(&["run", "edit", "γ", "error", "repeats", "used", "dropped"]),
         rows,
     })
 }

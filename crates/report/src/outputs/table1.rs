@@ -1,22 +1,40 @@
 //! `table1`: γ_emp and γ_AWD of every setting, ours beside them, and every run's fits.
 
-use super::{Drawn, Table, exponent, words};
+use super::{Drawn, Looks, Output, Shows, Table, columns, exponent};
 use crate::fits::Exponents;
-use crate::record::RunRecord;
 use anyhow::Result;
+use superlinear_experiments::record::RunRecord;
 use superlinear_stats::summary::mean_sd;
 use superlinear_stats::{PowerLawFit, loglog, over_seeds as over_seeds_t};
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "table1",
+    about: "γ of every setting, mean ± sd over seeds",
+    shows: Shows::All,
+    needs: Looks::AtTheEnd,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let fits = runs.iter().map(|run| Ok((*run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
     Ok(Drawn { figures: Vec::new(), tables: vec![by_setting(&fits)?, by_layer(runs)?] })
 }
+
+/// The columns behind a setting's own.
+const NUMBERS: [&str; 10] =
+    ["γ_emp", "γ_AWD", "C on M₂", "R²", "𝒩", "seeds", "ours: 95 % over seeds", "γ_dual", "𝒩 found", "γ_emp over it"];
 
 fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
     let mut settings: Vec<String> = Vec::new();
     for (run, _) in fits {
         if !settings.contains(&run.spec.setting()) {
             settings.push(run.spec.setting());
+        }
+    }
+    let mut keys: Vec<&str> = Vec::new();
+    for swept in fits.iter().flat_map(|(run, _)| &run.spec.swept) {
+        if !keys.contains(&swept.key.as_str()) {
+            keys.push(&swept.key);
         }
     }
     let mut rows = Vec::new();
@@ -45,12 +63,17 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
                 [format!("{:.0}", mean(|(n, _)| *n)?), format!("{:.3}", mean(|(_, slope)| *slope)?)]
             }
         };
-        let words = words(spec);
-        rows.push(vec![
-            words.dataset.to_owned(),
-            words.model.to_owned(),
-            words.loss.to_owned(),
+        let mut row = vec![
+            spec.dataset_words().to_owned(),
+            spec.network_words(),
+            spec.loss_words().to_owned(),
             spec.n_classes.to_string(),
+        ];
+        row.extend(keys.iter().map(|key| {
+            let swept = spec.swept.iter().find(|swept| swept.key == *key);
+            swept.map_or_else(String::new, |swept| swept.value.to_string())
+        }));
+        row.extend([
             over_seeds(|fit| fit.emp.value())?,
             over_seeds(|fit| fit.awd.value())?,
             over_seeds(|fit| fit.c_on_m2.value())?,
@@ -62,34 +85,18 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
             n_found,
             over_found,
         ]);
+        rows.push(row);
     }
+    let mut header: Vec<String> = ["data", "model", "loss", "classes"].map(str::to_owned).to_vec();
+    header.extend(keys.iter().map(|key| key.replace('_', " ")));
+    header.extend(NUMBERS.map(str::to_owned));
     let caption = "Exponents over the top 𝒩 directions, mean ± sd over seeds. The paper's: γ_emp of the measured C_ii on \
                    H_ii, and γ_AWD of (M₂)_ii = E_p[h_p²]_ii on H_ii, which the duality derives; the slope of C_ii on \
                    (M₂)_ii is 1 where C follows M₂; R² of γ_emp's fit. Ours beside them: Student's 95 % interval of γ_emp \
                    over seeds; γ_dual, the exponent of the duality's full covariance C_AWD; 𝒩 found, the directions above \
                    the noise floor that the signs of the eigenvalues of H show (none where in some seed no floor tells \
                    noise from curvature), and γ_emp over these.";
-    Ok(Table {
-        name: "table1".to_owned(),
-        caption: caption.to_owned(),
-        header: vec![
-            "data",
-            "model",
-            "loss",
-            "classes",
-            "γ_emp",
-            "γ_AWD",
-            "C on M₂",
-            "R²",
-            "𝒩",
-            "seeds",
-            "ours: 95 % over seeds",
-            "γ_dual",
-            "𝒩 found",
-            "γ_emp over it",
-        ],
-        rows,
-    })
+    Ok(Table { name: "table1".to_owned(), caption: caption.to_owned(), header, rows })
 }
 
 fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
@@ -136,7 +143,7 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
              directions (HC3), standard error and 95 % interval of a bootstrap over samples in the fixed eigenbasis, R², \
              directions looked at and used, and directions dropped by cause."
                 .to_owned(),
-        header: vec![
+        header: columns(&[
             "run",
             "layer",
             "name",
@@ -152,7 +159,7 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
             "non-positive y",
             "below noise floor",
             "not finite",
-        ],
+        ]),
         rows,
     })
 }

@@ -1,11 +1,19 @@
 //! `training`: loss and accuracy curves of every run.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name};
-use crate::record::{Epoch, RunRecord};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use superlinear_experiments::record::{Epoch, RunRecord};
 use superlinear_nets::Loss;
 use superlinear_plots::{Axis, Color, Figure, Layer, Line, Panel};
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
+pub(super) const OUTPUT: Output = Output {
+    id: "training",
+    about: "Loss and accuracy curves of every run",
+    shows: Shows::All,
+    needs: Looks::AtTheEnd,
+    draw: |runs| Ok(draw(runs)),
+};
+
+fn draw(runs: &[&RunRecord]) -> Drawn {
     let mut losses: Vec<Loss> = Vec::new();
     for run in runs {
         if !losses.contains(&run.spec.loss) {
@@ -15,7 +23,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
     let mut panels = Vec::new();
     for &loss in &losses {
         let of_loss: Vec<&RunRecord> = runs.iter().copied().filter(|run| run.spec.loss == loss).collect();
-        let name = loss_name(loss);
+        let name = of_loss[0].spec.loss_words();
         let curves = |value: fn(&Epoch) -> f64| curves(&of_loss, value);
         panels.push(Panel::new(
             format!("{name}: training loss"),
@@ -74,7 +82,7 @@ fn table(runs: &[&RunRecord]) -> Table {
     Table {
         name: "training".to_owned(),
         caption: "Where training ended: running means of the last epoch, and the test images.".to_owned(),
-        header: vec!["run", "epochs", "training loss", "training accuracy", "test loss", "test accuracy"],
+        header: columns(&["run", "epochs", "training loss", "training accuracy", "test loss", "test accuracy"]),
         rows: rows.collect(),
     }
 }

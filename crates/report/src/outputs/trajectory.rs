@@ -1,16 +1,24 @@
 //! `trajectory`: exponents and norms over training, cross-entropy beside squared error.
 
 use super::decomposition::{curve, norms};
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
 use crate::fits::{self, Diagonal};
-use crate::record::spectral::WindowRecord;
-use crate::record::{LayerRecord, RunRecord};
 use anyhow::Result;
+use superlinear_experiments::record::layer_spectra::WindowRecord;
+use superlinear_experiments::record::{LayerRecord, RunRecord};
 use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
 
 const DASHES: [Dash; 6] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot, Dash::Solid, Dash::Dashed];
 
-pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
+pub(super) const OUTPUT: Output = Output {
+    id: "trajectory",
+    about: "Exponents and norms over training, CE beside MSE",
+    shows: Shows::Featured,
+    needs: Looks::OverTraining,
+    draw: draw,
+};
+
+fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut panels = Vec::new();
     for run in runs {
         panels.push(exponents(run)?);
@@ -20,7 +28,7 @@ pub(super) fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     panels.extend(runs.iter().map(|run| agreement(run)));
     panels.extend(runs.iter().map(|run| loss(run)));
     let figure = Figure::new("Over training", 5, runs.len().max(1), panels);
-    let names: Vec<String> = runs.iter().map(|run| title(&run.spec)).collect();
+    let names: Vec<String> = runs.iter().map(|run| run.spec.title()).collect();
     let caption = format!(
         "{}. Above: the exponent of each matrix's diagonal on H_ii over the top 𝒩 directions, refitted at every checkpoint \
          in that checkpoint's own eigenbasis. Second: Frobenius norms of C_AWD, what the activity–weight duality predicts for C, and of its terms. Third: commutator error \
@@ -45,7 +53,7 @@ fn exponents(run: &RunRecord) -> Result<Panel> {
         // A checkpoint without three usable directions leaves a gap, never a number.
         layers.push(curve(diagonal.symbol(), k, dash, run, |layer| exponent(run, layer, diagonal).unwrap_or(f64::NAN)));
     }
-    let title = format!("{}: exponents on H", loss_name(run.spec.loss));
+    let title = format!("{}: exponents on H", run.spec.loss_words());
     Ok(Panel::new(title, Axis::linear("epoch"), Axis::linear("γ"), layers))
 }
 
@@ -64,7 +72,7 @@ fn commutators(run: &RunRecord) -> Panel {
     // The dashes of all windows have one entry; without a value of its own it draws nothing.
     let random = Line::new("random directions", vec![run.layer().epoch as f64], vec![f64::NAN]);
     layers.push(Line { color: Color::GREY, dash: Dash::Dashed, ..random }.into());
-    let title = format!("{}: commutator of C and H", loss_name(run.spec.loss));
+    let title = format!("{}: commutator of C and H", run.spec.loss_words());
     Panel::new(title, Axis::linear("epoch"), Axis::log10("‖[C,H]‖ / (‖C‖‖H‖)"), layers)
 }
 
@@ -78,7 +86,7 @@ fn agreement(run: &RunRecord) -> Panel {
         curve("relative commutator", 2, Dash::DashDot, run, |layer| full(layer, |window| window.error)),
         curve("leakage", 3, Dash::Dotted, run, |layer| full(layer, |window| window.leakage)),
     ];
-    let title = format!("{}: C in the eigenbasis of H", loss_name(run.spec.loss));
+    let title = format!("{}: C in the eigenbasis of H", run.spec.loss_words());
     Panel::new(title, Axis::linear("epoch"), Axis::linear("coefficient"), layers)
 }
 
@@ -112,7 +120,7 @@ fn commutator_table(runs: &[&RunRecord]) -> Table {
         caption: "C in the eigenbasis of H at every checkpoint: commutator error by window of directions beside its expectation for random \
                   directions, leakage, recovery; Spearman's correlation of C_ii and H_ii over the fitted directions."
             .to_owned(),
-        header: vec!["run", "epoch", "directions", "commutator", "random", "leakage", "recovery", "Spearman"],
+        header: columns(&["run", "epoch", "directions", "commutator", "random", "leakage", "recovery", "Spearman"]),
         rows,
     }
 }
@@ -121,7 +129,7 @@ fn loss(run: &RunRecord) -> Panel {
     let epochs = (1..=run.training.history.len()).map(|epoch| epoch as f64).collect();
     let values = run.training.history.iter().map(|epoch| epoch.loss).collect();
     let layers = vec![Line { color: Color::BLACK, ..Line::new("", epochs, values) }.into()];
-    let title = format!("{}: training loss", loss_name(run.spec.loss));
+    let title = format!("{}: training loss", run.spec.loss_words());
     Panel::new(title, Axis::linear("epoch"), Axis::log10("mean loss of the epoch"), layers)
 }
 
@@ -154,7 +162,7 @@ fn table(runs: &[&RunRecord]) -> Result<Table> {
     Ok(Table {
         name: "trajectory".to_owned(),
         caption: "Exponents on H at every checkpoint, with robust standard errors.".to_owned(),
-        header: vec!["run", "epoch", "matrix", "γ", "se", "r2", "used", "dropped"],
+        header: columns(&["run", "epoch", "matrix", "γ", "se", "r2", "used", "dropped"]),
         rows,
     })
 }
