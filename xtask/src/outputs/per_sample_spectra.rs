@@ -1,6 +1,6 @@
 //! `per-sample-spectra`: eigenvalues and localisation of single samples' Hessians.
 
-use super::{CaptionedFigure, Drawn, Table, loss_name, title};
+use super::{CaptionedFigure, Drawn, Table, caption, filled, labels, title, titles};
 use crate::record::RunRecord;
 use crate::record::spectral::{SampleSpectrum, SpectralRecord};
 use crate::spectral::one_a_class;
@@ -11,19 +11,15 @@ use superlinear_stats::summary::quantile;
 pub(super) fn draw(runs: &[&RunRecord]) -> Drawn {
     let with_spectra: Vec<(&RunRecord, &SpectralRecord)> =
         runs.iter().filter_map(|run| Some((*run, run.layer().spectral.as_ref()?))).collect();
-    let mut panels: Vec<Panel> = with_spectra.iter().map(|(run, spectral)| spectra(run, &spectral.samples)).collect();
-    panels.extend(with_spectra.iter().map(|(run, spectral)| of_samples(run, &spectral.samples)));
-    panels.extend(with_spectra.iter().map(|(run, spectral)| of_hessian(run, &spectral.localisation)));
-    let names: Vec<String> = with_spectra.iter().map(|(run, _)| title(&run.spec)).collect();
+    let shown: Vec<&RunRecord> = with_spectra.iter().map(|(run, _)| *run).collect();
+    let named: Vec<(&RunRecord, &SpectralRecord, String)> =
+        with_spectra.iter().zip(labels(&shown)).map(|((run, spectral), name)| (*run, *spectral, name)).collect();
+    let mut panels: Vec<Panel> = named.iter().map(|(_, spectral, name)| spectra(name, &spectral.samples)).collect();
+    panels.extend(named.iter().map(|(run, spectral, name)| of_samples(run, name, &spectral.samples)));
+    panels.extend(named.iter().map(|(run, spectral, name)| of_hessian(run, name, &spectral.localisation)));
     let mut figure = Figure::new("Hessians of single samples", 3, with_spectra.len().max(1), panels);
     figure.legends = Legends::Shared;
-    let caption = format!(
-        "{}. Above: magnitude of the eigenvalues of h_p for one sample of each class; behind a ReLU tail at most as many as there are \
-         outputs are not zero. Middle: inverse participation ratio Σu⁴ of their eigenvectors, for 20 samples a class: 1 for a \
-         single weight, 1/P for all P weights of the layer alike; the dotted line is the mean 3/(P+2) of a random direction. Below: the same for \
-         the eigenvectors of H.",
-        names.join("; ")
-    );
+    let caption = filled(caption!("per-sample-spectra"), &[("settings", &titles(&shown).join("; "))]);
     let figures = if with_spectra.is_empty() {
         Vec::new()
     } else {
@@ -36,7 +32,7 @@ fn ranks(n: usize) -> Vec<f64> {
     (1..=n).map(|m| m as f64).collect()
 }
 
-fn spectra(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
+fn spectra(name: &str, samples: &[SampleSpectrum]) -> Panel {
     let layers = one_a_class(samples).into_iter().map(|p| {
         let SampleSpectrum { class, kappa, .. } = &samples[p];
         let magnitudes = kappa.iter().map(|kappa| kappa.abs()).collect();
@@ -44,7 +40,7 @@ fn spectra(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
         let marker = Some([Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond][usize::from(*class) % 4]);
         Line { color: Color::series(usize::from(*class)), marker, width: 1.2, ..line }.into()
     });
-    let title = format!("{}: one sample a class", loss_name(run.spec.loss));
+    let title = format!("{name}: one sample a class");
     Panel::new(title, Axis::linear("rank m"), Axis::log10("|κ_{m}|"), layers.collect())
 }
 
@@ -53,7 +49,7 @@ fn random(run: &RunRecord) -> Layer {
     Reference::new("random direction", ReferenceAt::Y(expected_inverse_participation_ratio(P))).into()
 }
 
-fn of_samples(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
+fn of_samples(run: &RunRecord, name: &str, samples: &[SampleSpectrum]) -> Panel {
     let (x, y): (Vec<f64>, Vec<f64>) = samples
         .iter()
         .flat_map(|sample| sample.localisation.iter().enumerate().map(|(m, &ratio)| ((m + 1) as f64, ratio)))
@@ -68,14 +64,14 @@ fn of_samples(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
         Scatter::new("eigenvectors of h_{p}", x, y).into(),
         Line { color: Color::BLACK, ..Line::new("median", ranks(n_ranks), medians.collect()) }.into(),
     ];
-    let title = format!("{}: {} samples", loss_name(run.spec.loss), samples.len());
+    let title = format!("{name}: {} samples", samples.len());
     Panel::new(title, Axis::linear("rank m"), Axis::log10("inverse participation ratio"), layers)
 }
 
-fn of_hessian(run: &RunRecord, localisation: &[f64]) -> Panel {
+fn of_hessian(run: &RunRecord, name: &str, localisation: &[f64]) -> Panel {
     let points = Scatter::new("eigenvectors of H", ranks(localisation.len()), localisation.to_vec());
     let layers = vec![random(run), Scatter { color: Color::VERMILLION, ..points }.into()];
-    let title = format!("{}: eigenvectors of H", loss_name(run.spec.loss));
+    let title = format!("{name}: eigenvectors of H");
     Panel::new(title, Axis::log10("direction i"), Axis::log10("inverse participation ratio"), layers)
 }
 
@@ -90,6 +86,7 @@ fn table(runs: &[(&RunRecord, &SpectralRecord)]) -> Table {
                 quantile(&values, 0.5).map_or_else(|_| "none".to_owned(), |median| format!("{median:.3e}"))
             };
             rows.push(vec![
+                title(&run.spec),
                 run.spec.id(),
                 class.to_string(),
                 members.len().to_string(),
@@ -102,10 +99,8 @@ fn table(runs: &[(&RunRecord, &SpectralRecord)]) -> Table {
     }
     Table {
         name: "per-sample-spectra".to_owned(),
-        caption: "By class, medians over the chosen samples: leading |κ_1| of the Hessian h_p, |κ_2/κ_1|, and the inverse participation ratio of the leading \
-                  eigenvector with its reciprocal, the number of weights that carry it."
-            .to_owned(),
-        header: vec!["run", "class", "samples", "|κ_1|", "|κ_2/κ_1|", "inverse participation", "weights"],
+        caption: filled(caption!("per-sample-spectra-table"), &[]),
+        header: vec!["setting", "run", "class", "samples", "|κ_1|", "|κ_2/κ_1|", "inverse participation", "weights"],
         rows,
     }
 }
