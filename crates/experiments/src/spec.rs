@@ -249,10 +249,10 @@ impl RunSpec {
         }
     }
 
-    /// `MLP on MNIST, CE, 10 classes`, with what is swept.
+    /// `MNIST MLP, CE, 10 classes`, with what is swept.
     pub fn title(&self) -> String {
         let (network, dataset, loss) = (self.network_words(), self.dataset_words(), self.loss_words());
-        let mut title = format!("{network} on {dataset}, {loss}, {} classes", self.n_classes);
+        let mut title = format!("{dataset} {network}, {loss}, {} classes", self.n_classes);
         for Swept { key, value } in &self.swept {
             title = format!("{title}, {} {value}", key.replace('_', " "));
         }
@@ -271,6 +271,9 @@ impl RunSpec {
         }
         if [rate, clip].iter().any(|x| !(x.is_finite() && *x > 0.0)) || !final_rate.is_finite() {
             anyhow::bail!("a rate is not positive: {self:?}");
+        }
+        if let Some(wide) = self.network.too_wide() {
+            anyhow::bail!("a width of {wide}, expected at most {MAX_WIDTH}");
         }
         let architecture = self.network.architecture(self.dataset)?;
         if architecture.dense_layers().len() < 2 {
@@ -320,7 +323,18 @@ impl RunSpec {
     }
 }
 
+/// The widest hidden layer that there may be: wider ones overflow before they train.
+pub const MAX_WIDTH: usize = 1 << 20;
+
 impl NetworkSpec {
+    /// A hidden width above [`MAX_WIDTH`], if there is one.
+    pub fn too_wide(&self) -> Option<usize> {
+        match self {
+            Self::Widths { hidden, .. } => hidden.iter().copied().find(|&width| width > MAX_WIDTH),
+            _ => None,
+        }
+    }
+
     /// Its shape for images of a data set.
     ///
     /// # Errors

@@ -25,8 +25,8 @@ pub enum Diagonal {
 }
 
 impl Diagonal {
-    /// Those whose exponent on `H` is followed.
-    pub const ON_H: [Self; 6] = [Self::Awd, Self::Hh, Self::HhSame, Self::HhLocal, Self::C, Self::M2];
+    /// Those whose exponent on `H` is followed: the paper's two, then that of all the duality, and those of its terms.
+    pub const ON_H: [Self; 6] = [Self::C, Self::M2, Self::Awd, Self::Hh, Self::HhSame, Self::HhLocal];
 
     /// Its values, at least as many as there are directions in the fit.
     pub fn of(self, layer: &LayerRecord) -> &[f64] {
@@ -38,6 +38,16 @@ impl Diagonal {
             Self::Hh => &layer.awd.hh.diagonal,
             Self::HhSame => &layer.awd.hh_same.diagonal,
             Self::HhLocal => &layer.awd.hh_local.diagonal,
+        }
+    }
+
+    /// The index of its exponent on `H`, where that has a name: the paper's γ_emp and γ_AWD, and γ_dual, which is ours.
+    pub fn exponent(self) -> Option<&'static str> {
+        match self {
+            Self::C => Some("emp"),
+            Self::M2 => Some("AWD"),
+            Self::Awd => Some("dual"),
+            Self::H | Self::Hh | Self::HhSame | Self::HhLocal => None,
         }
     }
 

@@ -181,6 +181,36 @@ fn columns(names: &[&str]) -> Vec<String> {
     names.iter().map(|&name| name.to_owned()).collect()
 }
 
+/// The titles of runs that are shown together, with the seed where it alone tells two of them apart.
+fn titles(runs: &[&RunRecord]) -> Vec<String> {
+    let of = |run: &RunRecord| match runs.iter().filter(|other| other.spec.title() == run.spec.title()).count() {
+        0 | 1 => run.spec.title(),
+        _ => format!("{}, seed {}", run.spec.title(), run.spec.seed),
+    };
+    runs.iter().map(|run| of(run)).collect()
+}
+
+/// What tells runs apart in a legend beside a caption with their titles: the loss if that does, else the whole title.
+fn labels(runs: &[&RunRecord]) -> Vec<String> {
+    let losses: Vec<&str> = runs.iter().map(|run| run.spec.loss_words()).collect();
+    let repeated = losses.iter().enumerate().any(|(k, loss)| losses[..k].contains(loss));
+    if repeated { titles(runs) } else { losses.into_iter().map(str::to_owned).collect() }
+}
+
+/// The text of a caption: `captions/<name>.txt`.
+macro_rules! caption {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/captions/", $name, ".txt"))
+    };
+}
+use caption;
+
+/// A caption on one line, with each `<name>` in it replaced by its value.
+fn filled(text: &str, values: &[(&str, &str)]) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    values.iter().fold(line, |line, (name, value)| line.replace(&format!("<{name}>"), value))
+}
+
 /// A matrix's name as figures write it.
 fn symbol(name: &str) -> String {
     name.replace('₂', "_{2}")
@@ -189,6 +219,12 @@ fn symbol(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn captions_are_one_line_with_their_values() {
+        let text = "<settings>: points\nof <n>\u{a0}runs.\n";
+        assert_eq!(filled(text, &[("settings", "MNIST MLP"), ("n", "2")]), "MNIST MLP: points of 2 runs.");
+    }
 
     #[test]
     fn markdown_keeps_bars_inside_cells() {

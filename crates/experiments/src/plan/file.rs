@@ -1,7 +1,7 @@
 //! The TOML of a plan: every key checked, every error with file, line and key.
 
 use super::{Group, MAX_SEEDS, Plan};
-use crate::spec::{ActivationName, Descent, Layers, NetworkSpec, RunSpec, Source, Swept};
+use crate::spec::{ActivationName, Descent, Layers, MAX_WIDTH, NetworkSpec, RunSpec, Source, Swept};
 use anyhow::{Result, anyhow};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -248,7 +248,10 @@ pub(super) fn parse(file: &str, text: &str, paper: Option<&Plan>) -> Result<Plan
     let mut names: BTreeSet<String> = BTreeSet::new();
     for rows in read.runs.get_ref() {
         let seeds = rows.seeds.as_ref().map(|seeds| at.seeds(seeds)).transpose()?;
-        let runs = group(&at, rows, read.resamples)?;
+        let runs = group(&at, rows, read.resamples).map_err(|error| match error.to_string() {
+            many if many.starts_with("more than") => at.error(rows.data.span(), "runs", many),
+            _ => error,
+        })?;
         for run in &runs {
             if !names.insert(run.setting()) {
                 let what = format!("setting {} is there twice", run.setting());
@@ -384,6 +387,9 @@ fn vary<T>(
             let mut run = run.clone();
             set(&mut run, value);
             all.push(run);
+            if all.len() > MAX_RUNS {
+                return Err(anyhow!("more than {MAX_RUNS} settings"));
+            }
         }
     }
     Ok(all)
@@ -447,6 +453,9 @@ fn network(at: &Text<'_>, span: Range<usize>, network: Network, datasets: &[Data
             NetworkSpec::Widths { hidden, activation }
         }
     };
+    if let Some(wide) = spec.too_wide() {
+        return Err(at.error(span, "network", format!("a width of {wide}, expected at most {MAX_WIDTH}")));
+    }
     for &dataset in datasets {
         spec.architecture(dataset).map_err(|error| at.error(span.clone(), "network", error))?;
     }

@@ -1,6 +1,6 @@
 //! `alignment`: correlation of curvature and alignment by direction, cross-entropy beside squared error.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled, labels, titles};
 use anyhow::Result;
 use superlinear_experiments::record::RunRecord;
 use superlinear_experiments::record::layer_spectra::{AlignmentRecord, Edit, LayerSpectra};
@@ -22,32 +22,25 @@ pub(super) const OUTPUT: Output = Output {
     about: "Correlation of curvature and alignment, by direction",
     shows: Shows::Featured,
     needs: Looks::AtSpectra,
-    draw: draw,
+    draw,
 };
 
 fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let found: Vec<(&RunRecord, &LayerSpectra)> =
         runs.iter().filter_map(|run| Some((*run, run.layer().spectra.as_ref()?))).collect();
+    let shown: Vec<&RunRecord> = found.iter().map(|(run, _)| *run).collect();
+    let names = labels(&shown);
     let axis = || Axis::log10("direction of H, by descending curvature");
     let panel = |title: &str, of: fn(&LayerSpectra) -> Option<&AlignmentRecord>| {
-        Panel::new(title, axis(), Axis::linear("correlation"), correlations(&found, of))
+        Panel::new(title, axis(), Axis::linear("correlation"), correlations(&found, &names, of))
     };
     let panels = vec![
         panel("all eigenpairs", |spectral| spectral.alignment.as_ref()),
         panel("leading eigenpair of each sample", |spectral| spectral.leading_alignment.as_ref()),
-        exponents(&found),
+        exponents(&found, &names),
     ];
     let figure = Figure::new("Curvature X = |κ_{m}| and alignment Y = (u_{m}·v_{i})²", 1, 3, panels);
-    let names: Vec<String> = found.iter().map(|(run, _)| run.spec.title()).collect();
-    let caption = format!(
-        "{}. κ_m and u_m are the eigenpairs of one sample's Hessian, v_i those of H. Left: Pearson's correlation of ln X and ln Y over all eigenpairs of 20 samples a class, for each direction of H (points); \
-         lines are means over bins of directions, bands the mean 95 % bootstrap intervals over samples, dotted lines Spearman's rank \
-         correlation likewise. Middle: the same over the \
-         leading eigenpair of each sample. Right: the exponent of (M₂)_ii on H_ii over the same samples, and after the curvatures have \
-         been exchanged at random within each rank, or among all eigenpairs; without correlation it is 1. Error bars are the spread \
-         over 20 shuffles.",
-        names.join("; ")
-    );
+    let caption = filled(caption!("alignment"), &[("settings", &titles(&shown).join("; "))]);
     let figures = if found.is_empty() {
         Vec::new()
     } else {
@@ -62,11 +55,12 @@ const BINS: f64 = 8.0;
 /// Points of all directions, and binned lines with bands above them.
 fn correlations(
     found: &[(&RunRecord, &LayerSpectra)],
+    names: &[String],
     of: fn(&LayerSpectra) -> Option<&AlignmentRecord>,
 ) -> Vec<Layer> {
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(0.0)).into()];
     let mut lines: Vec<Layer> = Vec::new();
-    for (k, (run, spectral)) in found.iter().enumerate() {
+    for (k, ((_, spectral), name)) in found.iter().zip(names).enumerate() {
         let Some(alignment) = of(spectral) else { continue };
         let (color, dash) = (COLORS[k % 4], DASHES[k % 4]);
         let x: Vec<f64> = alignment.direction.iter().map(|i| (i + 1) as f64).collect();
@@ -84,23 +78,17 @@ fn correlations(
         }
         let column = |c: usize| binned.iter().map(|bin| bin[c]).collect::<Vec<f64>>();
         let band = Some(Band { lower: column(2), upper: column(3) });
-        lines.push(Line { color, dash, band, ..Line::new(label(run, found), column(0), column(1)) }.into());
-        let by_rank = Line::new(format!("{}, by rank", label(run, found)), column(0), column(4));
+        lines.push(Line { color, dash, band, ..Line::new(name, column(0), column(1)) }.into());
+        let by_rank = Line::new(format!("{name}, by rank"), column(0), column(4));
         lines.push(Line { color, dash: Dash::Dotted, width: 1.2, ..by_rank }.into());
     }
     layers.append(&mut lines);
     layers
 }
 
-/// The loss, where it tells the runs apart.
-fn label(run: &RunRecord, all: &[(&RunRecord, &LayerSpectra)]) -> String {
-    let same = all.iter().filter(|(other, _)| other.spec.loss == run.spec.loss).count();
-    if same > 1 { run.spec.id() } else { run.spec.loss_words().to_owned() }
-}
-
-fn exponents(found: &[(&RunRecord, &LayerSpectra)]) -> Panel {
+fn exponents(found: &[(&RunRecord, &LayerSpectra)], names: &[String]) -> Panel {
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(1.0)).into()];
-    for (k, (run, spectral)) in found.iter().enumerate() {
+    for (k, ((_, spectral), name)) in found.iter().zip(names).enumerate() {
         let shift = 0.12 * (k as f64 - 0.5 * (found.len() as f64 - 1.0));
         let (mut x, mut y, mut half) = (Vec::new(), Vec::new(), Vec::new());
         for (position, (edit, _)) in EDITS.iter().enumerate() {
@@ -110,15 +98,16 @@ fn exponents(found: &[(&RunRecord, &LayerSpectra)]) -> Panel {
                 half.push(gamma.sd.unwrap_or(0.0));
             }
         }
-        let points = ErrorBars::symmetric(label(run, found), x, y, &half);
+        let points = ErrorBars::symmetric(name, x, y, &half);
         layers.push(ErrorBars { color: COLORS[k % 4], marker: MARKERS[k % 4], ..points }.into());
     }
-    let names = EDITS.iter().enumerate().map(|(position, (_, name))| (position as f64, (*name).to_owned()));
-    let x = Axis { ticks: TickMarks::Named(names.collect()), ..Axis::linear("").within(-0.5, 2.5) };
+    let edits = EDITS.iter().enumerate().map(|(position, (_, name))| (position as f64, (*name).to_owned()));
+    let x = Axis { ticks: TickMarks::Named(edits.collect()), ..Axis::linear("").within(-0.5, 2.5) };
     Panel::new("What the correlation is worth", x, Axis::linear("exponent of (M_{2})_{ii} on H_{ii}"), layers)
 }
 
-/// The share of `γ − 1` that goes when the correlation does; `None` for `γ` within 0.02 of 1, where there is nothing to share.
+/// The share of `γ − 1` that goes when the correlation does; `None` for `γ` within 0.02 of 1, where there is nothing to
+/// share.
 pub fn share_of_excess(spectral: &LayerSpectra, without: Edit) -> Option<f64> {
     let original = spectral.edit(Edit::Original)?.mean_gamma()?;
     let shuffled = spectral.edit(without)?.mean_gamma()?;
@@ -127,7 +116,7 @@ pub fn share_of_excess(spectral: &LayerSpectra, without: Edit) -> Option<f64> {
 
 fn table(found: &[(&RunRecord, &LayerSpectra)]) -> Table {
     let rows = found.iter().map(|(run, spectral)| {
-        let mut row = vec![run.spec.id()];
+        let mut row = vec![run.spec.title(), run.spec.id()];
         match &spectral.alignment {
             Some(alignment) => row.extend([
                 format!("{:.4}", alignment.mean),
@@ -155,11 +144,9 @@ fn table(found: &[(&RunRecord, &LayerSpectra)]) -> Table {
     });
     Table {
         name: "alignment".to_owned(),
-        caption: "Mean over directions of the correlation of ln X and ln Y, curvature X = |κ_m| and alignment Y = (u_m·v_i)², with its 95 % bootstrap interval, over all eigenpairs and over each sample's leading one; the exponent of M₂ on H over the \
-                  chosen samples, as measured and shuffled; and the share of γ − 1 that goes with the correlation among samples of one \
-                  rank, and with all of it."
-            .to_owned(),
+        caption: filled(caption!("alignment-table"), &[]),
         header: columns(&[
+            "setting",
             "run",
             "mean r",
             "95 % interval",

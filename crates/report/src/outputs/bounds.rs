@@ -1,6 +1,6 @@
 //! `bounds`: every direction in the wedge `H² ≤ M₂ ≤ κ_max·H`, and the pointwise exponents.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled, labels, titles};
 use anyhow::{Context, Result};
 use superlinear_experiments::record::{LayerRecord, RunRecord};
 use superlinear_plots::{
@@ -16,14 +16,14 @@ pub(super) const OUTPUT: Output = Output {
     about: "The wedge H² ≤ M₂ ≤ κ_max H and the pointwise exponents",
     shows: Shows::Featured,
     needs: Looks::AtTheEnd,
-    draw: draw,
+    draw,
 };
 
 fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut wedges = Vec::new();
     let mut histograms = Vec::new();
     let mut rows = Vec::new();
-    for run in runs {
+    for ((run, title), name) in runs.iter().zip(titles(runs)).zip(labels(runs)) {
         let layer = run.layer();
         let context = || format!("{}: bounds", run.spec.id());
         let wedge = Wedge::new(layer.kappa_max)
@@ -31,27 +31,29 @@ fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
             .with_context(context)?;
         let report = wedge.report(&layer.h, &layer.m2, curvature(layer)).with_context(context)?;
         let exponents = wedge.exponents(right_diagonal(layer), &layer.m2).with_context(context)?;
-        wedges.push(wedge_panel(run, &report));
-        histograms.push(histogram_panel(run, &exponents.values));
+        wedges.push(wedge_panel(run, title, &report));
+        histograms.push(histogram_panel(&name, &exponents.values));
         rows.push(row(run, &report, exponents.min(), exponents.max()));
     }
     let cols = wedges.len().max(1);
     wedges.append(&mut histograms);
     let figure = Figure::new("The wedge that confines M_{2}, and where in it each direction lies", 2, cols, wedges);
-    let caption = "Above: (M₂)_ii against the curvature, in units of κ_max, the largest ‖h_p‖; the shaded wedge \
-                   (vᵀHv)² ≤ vᵀM₂v ≤ κ_max·vᵀHv is a theorem for positive semidefinite h_p. For MSE, whose h_p are \
-                   indefinite, the abscissa is E|h|, with which the theorem holds. Below: the pointwise exponents \
-                   γ(v) = ln m′/ln λ′ with λ′ = vᵀHv/κ_max and m′ = vᵀM₂v/κ_max², which the theorem places between 1 and 2. Directions in the rounding noise of H \
-                   are left out."
-        .to_owned();
+    let caption = filled(caption!("bounds"), &[]);
     let figures = vec![CaptionedFigure { name: "bounds".to_owned(), caption, figure }];
     let table = Table {
         name: "bounds".to_owned(),
-        caption:
-            "Directions inside and outside the wedge (relative tolerance 1e-9), flagged as rounding, and the range \
-                  of the pointwise exponents."
-                .to_owned(),
-        header: columns(&["run", "κ_max", "inside", "below", "above", "flagged", "least γ(v)", "largest γ(v)"]),
+        caption: filled(caption!("bounds-table"), &[]),
+        header: columns(&[
+            "setting",
+            "run",
+            "κ_max",
+            "inside",
+            "below",
+            "above",
+            "flagged",
+            "least γ(v)",
+            "largest γ(v)",
+        ]),
         rows,
     };
     Ok(Drawn { figures, tables: vec![table] })
@@ -80,7 +82,7 @@ pub fn n_outside(layer: &LayerRecord) -> Result<(usize, usize)> {
     Ok((outside, outside + report.n_inside))
 }
 
-fn wedge_panel(run: &RunRecord, report: &WedgeReport) -> Panel {
+fn wedge_panel(run: &RunRecord, title: String, report: &WedgeReport) -> Panel {
     use superlinear_stats::bounds::Place;
     let layer = run.layer();
     let kappa = layer.kappa_max;
@@ -100,10 +102,10 @@ fn wedge_panel(run: &RunRecord, report: &WedgeReport) -> Panel {
         Scatter::new("directions", x, y).into(),
     ];
     let abscissa = if layer.abs_h.is_some() { "E|h|_{ii} / κ_{max}" } else { "H_{ii} / κ_{max}" };
-    Panel::new(run.spec.title(), Axis::log10(abscissa), Axis::log10("(M_{2})_{ii} / κ_{max}²"), layers)
+    Panel::new(title, Axis::log10(abscissa), Axis::log10("(M_{2})_{ii} / κ_{max}²"), layers)
 }
 
-fn histogram_panel(run: &RunRecord, exponents: &[f64]) -> Panel {
+fn histogram_panel(name: &str, exponents: &[f64]) -> Panel {
     // From 0.9 to 2.1, so that a violation would show.
     let edges = (45..=105).map(|k| f64::from(k) / 50.0).collect();
     let layers: Vec<Layer> = vec![
@@ -111,13 +113,14 @@ fn histogram_panel(run: &RunRecord, exponents: &[f64]) -> Panel {
         Reference::new("", ReferenceAt::X(1.0)).into(),
         Reference::new("", ReferenceAt::X(2.0)).into(),
     ];
-    let title = format!("{}: {} directions", run.spec.loss_words(), exponents.len());
+    let title = format!("{name}: {} directions", exponents.len());
     Panel::new(title, Axis::linear("γ(v)"), Axis::linear("directions"), layers)
 }
 
 fn row(run: &RunRecord, report: &WedgeReport, least: Option<f64>, largest: Option<f64>) -> Vec<String> {
     let number = |x: Option<f64>| x.map_or_else(|| "none".to_owned(), |x| format!("{x:.4}"));
     vec![
+        run.spec.title(),
         run.spec.id(),
         format!("{:.4e}", run.layer().kappa_max),
         report.n_inside.to_string(),

@@ -1,9 +1,9 @@
-//! `exponent`: whether one power law is what there is: the exponent against the number of directions and against curvature.
+//! `exponent`: is there one power law? The exponent against the number of directions, and against curvature.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled, labels, titles};
 use crate::fits::{self, Exponents};
 use anyhow::{Context, Result};
-use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::{LayerRecord, RunRecord};
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
 use superlinear_stats::{FitConfig, local_slope, loglog, noise_floor, sensitivity, theil_sen};
 
@@ -19,50 +19,49 @@ const LARGEST_ERROR: f64 = 0.25;
 const NOISE_SHARE: f64 = 0.01;
 const LEVEL: f64 = 0.95;
 
+/// A diagonal and how it is drawn.
+type Drawing = (&'static str, fn(&LayerRecord) -> &[f64], Color, Dash);
+
+/// The two whose exponents on `H` are the paper's.
+const DIAGONALS: [Drawing; 2] = [
+    ("γ_{emp}: C_{ii}", |layer| &layer.c, Color::BLUE, Dash::Solid),
+    ("γ_{AWD}: (M_{2})_{ii}", |layer| &layer.m2, Color::VERMILLION, Dash::Dashed),
+];
+
 pub(super) const OUTPUT: Output = Output {
     id: "exponent",
     about: "The exponent against the number of directions and against curvature, and by other fits",
     shows: Shows::Featured,
     needs: Looks::AtTheEnd,
-    draw: draw,
+    draw,
 };
 
 fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let mut panels = Vec::new();
     let mut rows = Vec::new();
-    for run in runs {
-        panels.push(against_directions(run));
+    for (run, title) in runs.iter().zip(titles(runs)) {
+        panels.push(against_directions(run, title));
         rows.push(row(run)?);
     }
-    for run in runs {
-        panels.push(against_curvature(run)?);
+    for (run, name) in runs.iter().zip(labels(runs)) {
+        panels.push(against_curvature(run, &name)?);
     }
     let figure = Figure::new("Is it one exponent?", 2, runs.len().max(1), panels);
-    let caption = format!(
-        "Above: the exponent of C_ii and (M₂)_ii on H_ii against the number 𝒩 of leading directions that are fitted, with 95 % bands \
-                   of scatter about the line; dashed, the paper's 𝒩; dotted, the 𝒩 found by signs of the eigenvalues of H: rounding and sampling give eigenvalues of either sign alike, so \
-                   those below −t count the noise among those above t, and the lowest t is taken at which it is at most a share of {NOISE_SHARE}; \
-                   there is no such line where no t will do. Below: the local \
-                   exponent, a line fitted within half a decade of each curvature, where its standard error is at most 0.25. One power law would be a level line in both."
-    );
+    let share = NOISE_SHARE.to_string();
+    let caption = filled(caption!("exponent"), &[("share", &share)]);
     let table = Table {
         name: "exponent".to_owned(),
-        caption: format!(
-            "The exponent of C_ii on H_ii by several ways of fitting: least squares over the paper's 𝒩, with its 95 % interval over samples; \
-             Theil–Sen's median of pairwise slopes with Sen's interval; York's line, with errors in both coordinates from the bootstrap over \
-             samples and its χ² per degree of freedom (far above 1: the points lie off the line by themselves); least squares over the \
-             directions above a noise floor found in the data, at which negative eigenvalues are at most {NOISE_SHARE} of those kept, \
-             or none where no floor does that."
-        ),
+        caption: filled(caption!("exponent-table"), &[("share", &share)]),
         header: columns(&[
+            "setting",
             "run",
             "𝒩",
             "least squares",
-            "95 %",
+            "95 % over samples",
             "Theil–Sen",
-            "95 %",
+            "Sen's 95 %",
             "York",
-            "se",
+            "se of York's",
             "χ²/dof",
             "𝒩 found",
             "least squares over it",
@@ -78,14 +77,14 @@ fn above_rounding(run: &RunRecord) -> usize {
     layer.h.partition_point(|&lambda| lambda > layer.noise_floor)
 }
 
-/// Directions above the floor that the signs of the eigenvalues find and above rounding; `None` where noise cannot be told from
-/// curvature.
+/// Directions above the floor that the signs of the eigenvalues find and above rounding; `None` where noise cannot be
+/// told from curvature.
 pub(super) fn found(run: &RunRecord) -> Option<usize> {
     let floor = noise_floor::by_sign(&run.layer().h, NOISE_SHARE).ok()?;
     Some(floor.n_kept.min(above_rounding(run)))
 }
 
-fn against_directions(run: &RunRecord) -> Panel {
+fn against_directions(run: &RunRecord, title: String) -> Panel {
     let layer = run.layer();
     let last = above_rounding(run).max(1);
     let tops = sensitivity::tops(SHORTEST.min(last), last, FITS);
@@ -96,9 +95,7 @@ fn against_directions(run: &RunRecord) -> Panel {
         let reference = Reference::new("found by signs", ReferenceAt::X(found as f64));
         layers.push(Reference { dash: Dash::Dotted, ..reference }.into());
     }
-    for (name, y, color, dash) in
-        [("C_{ii}", &layer.c, Color::BLUE, Dash::Solid), ("(M_{2})_{ii}", &layer.m2, Color::ORANGE, Dash::Dashed)]
-    {
+    for (symbol, y, color, dash) in DIAGONALS.map(|(symbol, of, color, dash)| (symbol, of(layer), color, dash)) {
         let points = sensitivity::sensitivity(&layer.h, y, &FitConfig::top(last), &tops, LEVEL);
         let fitted = points.iter().filter_map(|point| Some((point, point.fit.as_ref().ok()?, point.band?)));
         let (mut x, mut slopes, mut lower, mut upper) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -109,18 +106,16 @@ fn against_directions(run: &RunRecord) -> Panel {
             upper.push(band.high);
         }
         let band = Some(Band { lower, upper });
-        layers.push(Line { color, dash, band, ..Line::new(name, x, slopes) }.into());
+        layers.push(Line { color, dash, band, ..Line::new(symbol, x, slopes) }.into());
     }
-    Panel::new(run.spec.title(), Axis::log10("leading directions fitted"), Axis::linear("γ"), layers)
+    Panel::new(title, Axis::log10("leading directions fitted"), Axis::linear("γ"), layers)
 }
 
-fn against_curvature(run: &RunRecord) -> Result<Panel> {
+fn against_curvature(run: &RunRecord, name: &str) -> Result<Panel> {
     let layer = run.layer();
     let config = FitConfig::top(above_rounding(run));
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(1.0)).into()];
-    for (name, y, color, dash) in
-        [("C_{ii}", &layer.c, Color::BLUE, Dash::Solid), ("(M_{2})_{ii}", &layer.m2, Color::ORANGE, Dash::Dashed)]
-    {
+    for (symbol, y, color, dash) in DIAGONALS.map(|(symbol, of, color, dash)| (symbol, of(layer), color, dash)) {
         let context = || format!("{}: local exponents", run.spec.id());
         let grid = local_slope::grid(&layer.h, y, &config, CURVATURES).with_context(context)?;
         let found = local_slope::local_slopes(&layer.h, y, &config, &grid, BANDWIDTH).with_context(context)?;
@@ -131,10 +126,10 @@ fn against_curvature(run: &RunRecord) -> Result<Panel> {
             lower: values(|local| local.slope - fits::NORMAL_95 * local.se),
             upper: values(|local| local.slope + fits::NORMAL_95 * local.se),
         });
-        let line = Line::new(name, values(|local| local.at), values(|local| local.slope));
+        let line = Line::new(symbol, values(|local| local.at), values(|local| local.slope));
         layers.push(Line { color, dash, band, ..line }.into());
     }
-    let title = format!("{}: local exponent", run.spec.loss_words());
+    let title = format!("{name}: local exponent");
     Ok(Panel::new(title, Axis::log10("H_{ii}"), Axis::linear("γ(H_{ii})"), layers))
 }
 
@@ -151,6 +146,7 @@ fn row(run: &RunRecord) -> Result<Vec<String>> {
     let found = found(run);
     let over_found = found.and_then(|n| loglog::fit(&layer.h, &layer.c, n).ok());
     Ok(vec![
+        run.spec.title(),
         run.spec.id(),
         run.spec.top.to_string(),
         format!("{:.4}", least_squares.value()),

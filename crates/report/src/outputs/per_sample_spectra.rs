@@ -1,6 +1,6 @@
 //! `per-sample-spectra`: eigenvalues and localisation of single samples' Hessians.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled, labels, titles};
 use superlinear_experiments::record::RunRecord;
 use superlinear_experiments::record::layer_spectra::one_a_class;
 use superlinear_experiments::record::layer_spectra::{LayerSpectra, SampleSpectrum};
@@ -19,19 +19,15 @@ pub(super) const OUTPUT: Output = Output {
 fn draw(runs: &[&RunRecord]) -> Drawn {
     let with_spectra: Vec<(&RunRecord, &LayerSpectra)> =
         runs.iter().filter_map(|run| Some((*run, run.layer().spectra.as_ref()?))).collect();
-    let mut panels: Vec<Panel> = with_spectra.iter().map(|(run, spectral)| spectra(run, &spectral.samples)).collect();
-    panels.extend(with_spectra.iter().map(|(run, spectral)| of_samples(run, &spectral.samples)));
-    panels.extend(with_spectra.iter().map(|(run, spectral)| of_hessian(run, &spectral.localisation)));
-    let names: Vec<String> = with_spectra.iter().map(|(run, _)| run.spec.title()).collect();
+    let shown: Vec<&RunRecord> = with_spectra.iter().map(|(run, _)| *run).collect();
+    let named: Vec<(&RunRecord, &LayerSpectra, String)> =
+        with_spectra.iter().zip(labels(&shown)).map(|((run, spectral), name)| (*run, *spectral, name)).collect();
+    let mut panels: Vec<Panel> = named.iter().map(|(_, spectral, name)| spectra(name, &spectral.samples)).collect();
+    panels.extend(named.iter().map(|(run, spectral, name)| of_samples(run, name, &spectral.samples)));
+    panels.extend(named.iter().map(|(run, spectral, name)| of_hessian(run, name, &spectral.localisation)));
     let mut figure = Figure::new("Hessians of single samples", 3, with_spectra.len().max(1), panels);
     figure.legends = Legends::Shared;
-    let caption = format!(
-        "{}. Above: magnitude of the eigenvalues of h_p for one sample of each class; behind a ReLU tail at most as many as there are \
-         outputs are not zero. Middle: inverse participation ratio Σu⁴ of their eigenvectors, for 20 samples a class: 1 for a \
-         single weight, 1/P for all P weights of the layer alike; the dotted line is the mean 3/(P+2) of a random direction. Below: the same for \
-         the eigenvectors of H.",
-        names.join("; ")
-    );
+    let caption = filled(caption!("per-sample-spectra"), &[("settings", &titles(&shown).join("; "))]);
     let figures = if with_spectra.is_empty() {
         Vec::new()
     } else {
@@ -44,7 +40,7 @@ fn ranks(n: usize) -> Vec<f64> {
     (1..=n).map(|m| m as f64).collect()
 }
 
-fn spectra(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
+fn spectra(name: &str, samples: &[SampleSpectrum]) -> Panel {
     let layers = one_a_class(samples).into_iter().map(|p| {
         let SampleSpectrum { class, kappa, .. } = &samples[p];
         let magnitudes = kappa.iter().map(|kappa| kappa.abs()).collect();
@@ -52,7 +48,7 @@ fn spectra(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
         let marker = Some([Marker::Circle, Marker::Square, Marker::Triangle, Marker::Diamond][usize::from(*class) % 4]);
         Line { color: Color::series(usize::from(*class)), marker, width: 1.2, ..line }.into()
     });
-    let title = format!("{}: one sample a class", run.spec.loss_words());
+    let title = format!("{name}: one sample a class");
     Panel::new(title, Axis::linear("rank m"), Axis::log10("|κ_{m}|"), layers.collect())
 }
 
@@ -61,7 +57,7 @@ fn random(run: &RunRecord) -> Layer {
     Reference::new("random direction", ReferenceAt::Y(expected_inverse_participation_ratio(P))).into()
 }
 
-fn of_samples(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
+fn of_samples(run: &RunRecord, name: &str, samples: &[SampleSpectrum]) -> Panel {
     let (x, y): (Vec<f64>, Vec<f64>) = samples
         .iter()
         .flat_map(|sample| sample.localisation.iter().enumerate().map(|(m, &ratio)| ((m + 1) as f64, ratio)))
@@ -76,14 +72,14 @@ fn of_samples(run: &RunRecord, samples: &[SampleSpectrum]) -> Panel {
         Scatter::new("eigenvectors of h_{p}", x, y).into(),
         Line { color: Color::BLACK, ..Line::new("median", ranks(n_ranks), medians.collect()) }.into(),
     ];
-    let title = format!("{}: {} samples", run.spec.loss_words(), samples.len());
+    let title = format!("{name}: {} samples", samples.len());
     Panel::new(title, Axis::linear("rank m"), Axis::log10("inverse participation ratio"), layers)
 }
 
-fn of_hessian(run: &RunRecord, localisation: &[f64]) -> Panel {
+fn of_hessian(run: &RunRecord, name: &str, localisation: &[f64]) -> Panel {
     let points = Scatter::new("eigenvectors of H", ranks(localisation.len()), localisation.to_vec());
     let layers = vec![random(run), Scatter { color: Color::VERMILLION, ..points }.into()];
-    let title = format!("{}: eigenvectors of H", run.spec.loss_words());
+    let title = format!("{name}: eigenvectors of H");
     Panel::new(title, Axis::log10("direction i"), Axis::log10("inverse participation ratio"), layers)
 }
 
@@ -98,6 +94,7 @@ fn table(runs: &[(&RunRecord, &LayerSpectra)]) -> Table {
                 quantile(&values, 0.5).map_or_else(|_| "none".to_owned(), |median| format!("{median:.3e}"))
             };
             rows.push(vec![
+                run.spec.title(),
                 run.spec.id(),
                 class.to_string(),
                 members.len().to_string(),
@@ -110,10 +107,17 @@ fn table(runs: &[(&RunRecord, &LayerSpectra)]) -> Table {
     }
     Table {
         name: "per-sample-spectra".to_owned(),
-        caption: "By class, medians over the chosen samples: leading |κ_1| of the Hessian h_p, |κ_2/κ_1|, and the inverse participation ratio of the leading \
-                  eigenvector with its reciprocal, the number of weights that carry it."
-            .to_owned(),
-        header: columns(&["run", "class", "samples", "|κ_1|", "|κ_2/κ_1|", "inverse participation", "weights"]),
+        caption: filled(caption!("per-sample-spectra-table"), &[]),
+        header: columns(&[
+            "setting",
+            "run",
+            "class",
+            "samples",
+            "|κ_1|",
+            "|κ_2/κ_1|",
+            "inverse participation",
+            "weights",
+        ]),
         rows,
     }
 }

@@ -1,6 +1,6 @@
 //! `suppression`: the exponent after edits of per-sample spectra, eigenvectors kept.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled};
 use anyhow::{Context, Result};
 use superlinear_experiments::record::RunRecord;
 use superlinear_experiments::record::layer_spectra::{Edit, EditRecord, LayerSpectra};
@@ -31,7 +31,7 @@ pub(super) const OUTPUT: Output = Output {
     about: "The exponent after edits of per-sample spectra",
     shows: Shows::Featured,
     needs: Looks::AtSpectra,
-    draw: draw,
+    draw,
 };
 
 fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
@@ -60,18 +60,8 @@ fn figure(run: &RunRecord, spectral: &LayerSpectra) -> Result<CaptionedFigure> {
     let mut figure = Figure::new(format!("Suppression: {}", run.spec.title()), ROWS.len(), 5, panels);
     figure.size = Size { width: 1_250.0, height: 1_080.0 };
     figure.legends = Legends::Hidden;
-    let caption = format!(
-        "{}: per-sample spectra of 20 samples a class are edited while all eigenvectors stay. Rows: (a) original; (b) all but the \
-         leading eigenvalue of each sample times 10⁻⁵; (c) also the leading one of soft samples (below 10⁻³ of the largest) times \
-         10⁻³; (d) also the leading one of every stiff sample set to their mean. Columns: second moment (M₂)_ii = E_p Σ_m κ_m²(u_m·v_i)² on \
-         H_ii = E_p Σ_m κ_m(u_m·v_i)² with the fitted exponent, slopes 1 and 2 dashed and dotted; G_i(k), the share that a sample's k \
-         leading eigenpairs have in its part of (M₂)_ii, mean over samples, of which the line is the mean and the band 10 to 90 % over \
-         directions; spectra of one sample a class; (M₂)_ii and H_ii against their original. The paper calls (M₂)_ii here C_ii up to a \
-         factor, as its theorem C ∝ M₂ has it. γ differs from that of Table 1 because there C_ii is the measured noise covariance, and \
-         both diagonals are over all training images; here E_p is over the {} samples alone, the directions v_i being those of H over all.",
-        run.spec.title(),
-        spectral.samples.len()
-    );
+    let n_samples = spectral.samples.len().to_string();
+    let caption = filled(caption!("suppression"), &[("setting", &run.spec.title()), ("samples", &n_samples)]);
     Ok(CaptionedFigure { name: format!("suppression-{}", run.spec.id()), caption, figure })
 }
 
@@ -144,7 +134,7 @@ fn table(runs: &[&RunRecord]) -> Result<Table> {
         let Some(spectral) = &run.layer().spectra else { continue };
         for (which, name) in ROWS.into_iter().chain(VARIANTS) {
             let record = edit(run, spectral, which)?;
-            let mut row = vec![run.spec.id(), name.to_owned()];
+            let mut row = vec![run.spec.title(), run.spec.id(), name.to_owned()];
             match (fit(record), mean_sd(&record.gamma)) {
                 (Some(fit), Ok(gamma)) => {
                     // One repeat has the error of its fit, several the spread among them.
@@ -170,10 +160,8 @@ fn table(runs: &[&RunRecord]) -> Result<Table> {
     }
     Ok(Table {
         name: "suppression".to_owned(),
-        caption: "Exponent of (M₂)_ii on H_ii over the chosen samples after each edit: with the robust error of the fit, or for random edits \
-                  mean and sd over repeats. Used and dropped directions are those of the first repeat."
-            .to_owned(),
-        header: columns(&["run", "edit", "γ", "error", "repeats", "used", "dropped"]),
+        caption: filled(caption!("suppression-table"), &[]),
+        header: columns(&["setting", "run", "edit", "γ", "error", "repeats", "used", "dropped"]),
         rows,
     })
 }

@@ -1,6 +1,6 @@
 //! `sweep`: exponents and the noise itself against what a plan sweeps.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled};
 use crate::fits::Exponents;
 use anyhow::Result;
 use superlinear_experiments::record::RunRecord;
@@ -52,17 +52,13 @@ fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     }
     let rows_of_panels = panels.len().div_ceil(3).max(1);
     let figure = Figure::new("What stays when a setting changes", rows_of_panels, 3, panels);
-    let caption = "Each point is the mean over seeds of one setting. Left: γ_emp, the exponent of C_ii on H_ii, and dashed γ_AWD, \
-                   of E_p[h_p²]_ii on H_ii; a level line stays. Middle: tr C·B, the covariance of a single sample's gradient, \
-                   which does not depend on the batch of the same network: what changes is the minimum that training found. \
-                   Right: training accuracy of the last epoch.";
     let table = Table {
         name: "sweep".to_owned(),
         caption: "Exponents, tr C·B and training accuracy of every run of a sweep.".to_owned(),
         header: columns(&["swept", "value", "setting", "γ_emp", "γ_AWD", "tr C·B", "training accuracy"]),
         rows,
     };
-    let figure = CaptionedFigure { name: "sweep".to_owned(), caption: caption.to_owned(), figure };
+    let figure = CaptionedFigure { name: "sweep".to_owned(), caption: filled(caption!("sweep"), &[]), figure };
     Ok(Drawn { figures: vec![figure], tables: vec![table] })
 }
 

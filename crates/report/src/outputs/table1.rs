@@ -1,6 +1,6 @@
 //! `table1`: γ_emp and γ_AWD of every setting, ours beside them, and every run's fits.
 
-use super::{Drawn, Looks, Output, Shows, Table, columns, exponent};
+use super::{Drawn, Looks, Output, Shows, Table, caption, columns, exponent, filled};
 use crate::fits::Exponents;
 use anyhow::Result;
 use superlinear_experiments::record::RunRecord;
@@ -12,7 +12,7 @@ pub(super) const OUTPUT: Output = Output {
     about: "γ of every setting, mean ± sd over seeds",
     shows: Shows::All,
     needs: Looks::AtTheEnd,
-    draw: draw,
+    draw,
 };
 
 fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
@@ -90,13 +90,7 @@ fn by_setting(fits: &[(&RunRecord, Exponents)]) -> Result<Table> {
     let mut header: Vec<String> = ["data", "model", "loss", "classes"].map(str::to_owned).to_vec();
     header.extend(keys.iter().map(|key| key.replace('_', " ")));
     header.extend(NUMBERS.map(str::to_owned));
-    let caption = "Exponents over the top 𝒩 directions, mean ± sd over seeds. The paper's: γ_emp of the measured C_ii on \
-                   H_ii, and γ_AWD of (M₂)_ii = E_p[h_p²]_ii on H_ii, which the duality derives; the slope of C_ii on \
-                   (M₂)_ii is 1 where C follows M₂; R² of γ_emp's fit. Ours beside them: Student's 95 % interval of γ_emp \
-                   over seeds; γ_dual, the exponent of the duality's full covariance C_AWD; 𝒩 found, the directions above \
-                   the noise floor that the signs of the eigenvalues of H show (none where in some seed no floor tells \
-                   noise from curvature), and γ_emp over these.";
-    Ok(Table { name: "table1".to_owned(), caption: caption.to_owned(), header, rows })
+    Ok(Table { name: "table1".to_owned(), caption: filled(caption!("table1"), &[]), header, rows })
 }
 
 fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
@@ -138,11 +132,7 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
     }
     Ok(Table {
         name: "fits".to_owned(),
-        caption:
-            "Every fit of every analysed layer (counted from 1): slope, heteroscedasticity-robust standard error over \
-             directions (HC3), standard error and 95 % interval of a bootstrap over samples in the fixed eigenbasis, R², \
-             directions looked at and used, and directions dropped by cause."
-                .to_owned(),
+        caption: filled(caption!("fits"), &[]),
         header: columns(&[
             "run",
             "layer",

@@ -1,9 +1,9 @@
 //! `training`: loss and accuracy curves of every run.
 
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled};
 use superlinear_experiments::record::{Epoch, RunRecord};
 use superlinear_nets::Loss;
-use superlinear_plots::{Axis, Color, Figure, Layer, Line, Panel};
+use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Legends, Line, Panel};
 
 pub(super) const OUTPUT: Output = Output {
     id: "training",
@@ -20,11 +20,12 @@ fn draw(runs: &[&RunRecord]) -> Drawn {
             losses.push(run.spec.loss);
         }
     }
+    let key = Key::of(runs);
     let mut panels = Vec::new();
     for &loss in &losses {
         let of_loss: Vec<&RunRecord> = runs.iter().copied().filter(|run| run.spec.loss == loss).collect();
         let name = of_loss[0].spec.loss_words();
-        let curves = |value: fn(&Epoch) -> f64| curves(&of_loss, value);
+        let curves = |value: fn(&Epoch) -> f64| curves(&of_loss, &key, value);
         panels.push(Panel::new(
             format!("{name}: training loss"),
             Axis::linear("epoch"),
@@ -38,32 +39,70 @@ fn draw(runs: &[&RunRecord]) -> Drawn {
             curves(|epoch| epoch.accuracy),
         ));
     }
-    let figure = Figure::new("Training curves, one line a run", losses.len().max(1), 2, panels);
-    let caption =
-        "Running means over each epoch's batches, every batch taken before its own step. Colours are numbers of \
-                   classes; lines of one colour are seeds."
-            .to_owned();
+    let mut figure = Figure::new("Training curves, one line a run", losses.len().max(1), 2, panels);
+    figure.legends = Legends::Shared;
+    let caption = filled(caption!("training"), &[]);
     let figures = vec![CaptionedFigure { name: "training".to_owned(), caption, figure }];
     Drawn { figures, tables: vec![table(runs)] }
 }
 
-fn curves(runs: &[&RunRecord], value: fn(&Epoch) -> f64) -> Vec<Layer> {
-    let mut classes: Vec<usize> = runs.iter().map(|run| run.spec.n_classes).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    let mut named = Vec::new();
-    let mut layers: Vec<Layer> = Vec::new();
-    for run in runs {
-        let n_classes = run.spec.n_classes;
-        let position = classes.binary_search(&n_classes).unwrap_or(0);
-        // One legend entry a colour.
-        let label = if named.contains(&n_classes) { String::new() } else { format!("{n_classes} classes") };
-        named.push(n_classes);
+const DASHES: [Dash; 4] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot];
+
+/// What of all runs tells a curve: its network by colour, its number of classes by dash.
+struct Key {
+    networks: Vec<String>,
+    classes: Vec<usize>,
+}
+
+impl Key {
+    fn of(runs: &[&RunRecord]) -> Self {
+        let mut networks: Vec<String> = Vec::new();
+        for run in runs {
+            let network = network(run);
+            if !networks.contains(&network) {
+                networks.push(network);
+            }
+        }
+        let mut classes: Vec<usize> = runs.iter().map(|run| run.spec.n_classes).collect();
+        classes.sort_unstable_by(|a, b| b.cmp(a));
+        classes.dedup();
+        Self { networks, classes }
+    }
+
+    fn color(&self, network: &str) -> Color {
+        Color::series(self.networks.iter().position(|known| known == network).unwrap_or(0))
+    }
+
+    fn dash(&self, n_classes: usize) -> Dash {
+        DASHES[self.classes.iter().position(|&known| known == n_classes).unwrap_or(0) % DASHES.len()]
+    }
+
+    /// The legend's entries. Without a value of their own they draw nothing.
+    fn entries(&self) -> impl Iterator<Item = Layer> {
+        let nothing = |label: String| Line::new(label, vec![1.0], vec![f64::NAN]);
+        let networks =
+            self.networks.iter().map(move |name| Line { color: self.color(name), ..nothing(name.clone()) }.into());
+        let classes = self
+            .classes
+            .iter()
+            .map(move |&n| Line { color: Color::GREY, dash: self.dash(n), ..nothing(format!("{n} classes")) }.into());
+        networks.chain(classes)
+    }
+}
+
+/// `MNIST MLP`.
+fn network(run: &RunRecord) -> String {
+    format!("{} {}", run.spec.dataset_words(), run.spec.network_words())
+}
+
+fn curves(runs: &[&RunRecord], key: &Key, value: fn(&Epoch) -> f64) -> Vec<Layer> {
+    let lines = runs.iter().map(|run| {
         let epochs = (1..=run.training.history.len()).map(|epoch| epoch as f64).collect();
         let values = run.training.history.iter().map(value).collect();
-        layers.push(Line { color: Color::series(position), width: 1.2, ..Line::new(label, epochs, values) }.into());
-    }
-    layers
+        let (color, dash) = (key.color(&network(run)), key.dash(run.spec.n_classes));
+        Line { color, dash, width: 1.2, ..Line::new("", epochs, values) }.into()
+    });
+    lines.chain(key.entries()).collect()
 }
 
 fn table(runs: &[&RunRecord]) -> Table {
@@ -71,6 +110,7 @@ fn table(runs: &[&RunRecord]) -> Table {
         let last = run.training.history.last();
         let number = |x: Option<f64>| x.map_or_else(|| "none".to_owned(), |x| format!("{x:.6}"));
         vec![
+            run.spec.title(),
             run.spec.id(),
             run.training.history.len().to_string(),
             number(last.map(|epoch| epoch.loss)),
@@ -82,7 +122,15 @@ fn table(runs: &[&RunRecord]) -> Table {
     Table {
         name: "training".to_owned(),
         caption: "Where training ended: running means of the last epoch, and the test images.".to_owned(),
-        header: columns(&["run", "epochs", "training loss", "training accuracy", "test loss", "test accuracy"]),
+        header: columns(&[
+            "setting",
+            "run",
+            "epochs",
+            "training loss",
+            "training accuracy",
+            "test loss",
+            "test accuracy",
+        ]),
         rows: rows.collect(),
     }
 }

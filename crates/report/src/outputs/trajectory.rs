@@ -1,144 +1,197 @@
-//! `trajectory`: exponents and norms over training, cross-entropy beside squared error.
+//! `trajectory`: exponents, norms and commutators over training, cross-entropy beside squared error.
 
+use super::commutativity::{COLUMNS, number};
 use super::decomposition::{curve, norms};
-use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, columns};
+use super::{CaptionedFigure, Drawn, Looks, Output, Shows, Table, caption, columns, filled, labels, titles};
 use crate::fits::{self, Diagonal};
 use anyhow::Result;
 use superlinear_experiments::record::layer_spectra::WindowRecord;
 use superlinear_experiments::record::{LayerRecord, RunRecord};
-use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt};
+use superlinear_plots::{Axis, Color, Dash, Figure, Layer, Line, Panel, Reference, ReferenceAt, Size};
 
-const DASHES: [Dash; 6] = [Dash::Solid, Dash::Dashed, Dash::Dotted, Dash::DashDot, Dash::Solid, Dash::Dashed];
+/// Strokes of the exponents: C blue and M₂ vermillion as in all figures, the duality's terms as their norms.
+const STROKES: [(Color, Dash); 6] = [
+    (Color::BLUE, Dash::Solid),
+    (Color::VERMILLION, Dash::Dashed),
+    (Color::GREEN, Dash::Solid),
+    (Color::PURPLE, Dash::Dashed),
+    (Color::ORANGE, Dash::Dotted),
+    (Color::SKY, Dash::DashDot),
+];
+
+/// A panel of a run under its name.
+type Of = fn(&RunRecord, &str) -> Panel;
 
 pub(super) const OUTPUT: Output = Output {
     id: "trajectory",
     about: "Exponents and norms over training, CE beside MSE",
     shows: Shows::Featured,
     needs: Looks::OverTraining,
-    draw: draw,
+    draw,
 };
 
 fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
-    let mut panels = Vec::new();
-    for run in runs {
-        panels.push(exponents(run)?);
-    }
-    panels.extend(runs.iter().map(|run| norms(run)));
-    panels.extend(runs.iter().map(|run| commutators(run)));
-    panels.extend(runs.iter().map(|run| agreement(run)));
-    panels.extend(runs.iter().map(|run| loss(run)));
-    let figure = Figure::new("Over training", 5, runs.len().max(1), panels);
-    let names: Vec<String> = runs.iter().map(|run| run.spec.title()).collect();
-    let caption = format!(
-        "{}. Above: the exponent of each matrix's diagonal on H_ii over the top 𝒩 directions, refitted at every checkpoint \
-         in that checkpoint's own eigenbasis. Second: Frobenius norms of C_AWD, what the activity–weight duality predicts for C, and of its terms. Third: commutator error \
-         of C and H over all directions, the top 100 and the bulk up to 1000, each as a solid line, and in the same colour dashed its expectation for \
-         a matrix of the same spectrum and random directions. Fourth: Spearman's rank correlation of C_ii and H_ii, leakage of C in the eigenbasis of H (root mean square off the diagonal over that on it), the commutator relative to \
-         the products CH and HC (near 1 for random directions), and the share of \
-         its squared norm on the diagonal (recovery). Below: training loss. The claim is that they settle as training converges.",
-        names.join("; ")
-    );
-    let figures = vec![CaptionedFigure { name: "trajectory".to_owned(), caption, figure }];
-    Ok(Drawn { figures, tables: vec![table(runs)?, commutator_table(runs)] })
+    let names = labels(runs);
+    let settings = titles(runs).join("; ");
+    let figure = |name: &str, words: &str, caption: &str, rows: &[Of]| {
+        let panels = rows.iter().flat_map(|row| runs.iter().zip(&names).map(|(run, name)| row(run, name)));
+        let mut figure = Figure::new(words, rows.len(), runs.len().max(1), panels.collect());
+        figure.size = Size { height: 270.0 * rows.len() as f64 + 40.0, ..figure.size };
+        CaptionedFigure { name: name.to_owned(), caption: filled(caption, &[("settings", &settings)]), figure }
+    };
+    let figures = vec![
+        figure("trajectory", "Over training: exponents", caption!("trajectory"), &[exponents, norms, loss]),
+        figure(
+            "trajectory-commutators",
+            "Over training: C in the eigenbasis of H",
+            caption!("trajectory-commutators"),
+            &[error_ratios, alignments, couplings, norm_errors, agreement],
+        ),
+    ];
+    Ok(Drawn { figures, tables: vec![table(runs), commutator_table(runs)] })
 }
 
-/// The exponent of one diagonal on `H` at one checkpoint; infinite errors and failed fits are left out of the figure.
+/// The exponent of one diagonal on `H` at one checkpoint; failed fits are left out of the figure.
 fn exponent(run: &RunRecord, layer: &LayerRecord, diagonal: Diagonal) -> Option<f64> {
     fits::fit(&run.spec, layer, diagonal, Diagonal::H).ok().map(|fit| fit.slope)
 }
 
-fn exponents(run: &RunRecord) -> Result<Panel> {
+fn exponents(run: &RunRecord, name: &str) -> Panel {
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(1.0)).into()];
-    for (k, (diagonal, dash)) in Diagonal::ON_H.into_iter().zip(DASHES).enumerate() {
-        // A checkpoint without three usable directions leaves a gap, never a number.
-        layers.push(curve(diagonal.symbol(), k, dash, run, |layer| exponent(run, layer, diagonal).unwrap_or(f64::NAN)));
-    }
-    let title = format!("{}: exponents on H", run.spec.loss_words());
-    Ok(Panel::new(title, Axis::linear("epoch"), Axis::linear("γ"), layers))
-}
-
-/// Commutator error of `C` and `H` by window, with its expectation for random directions.
-fn commutators(run: &RunRecord) -> Panel {
-    let windows = &run.layer().c_in_h.windows;
-    let mut layers: Vec<Layer> = Vec::new();
-    for (k, window) in windows.iter().enumerate() {
-        let label = if k == 0 { "all".to_owned() } else { format!("{}–{}", window.first + 1, window.end) };
-        let value = |of: fn(&WindowRecord) -> Option<f64>| {
-            move |layer: &LayerRecord| layer.c_in_h.windows.get(k).and_then(of).unwrap_or(f64::NAN)
+    for (diagonal, (color, dash)) in Diagonal::ON_H.into_iter().zip(STROKES) {
+        let symbol = diagonal.symbol();
+        let label = match (diagonal, diagonal.exponent()) {
+            (Diagonal::Awd, Some(index)) => format!("γ_{{{index}}}: {symbol} (ours)"),
+            (_, Some(index)) => format!("γ_{{{index}}}: {symbol}"),
+            (_, None) => symbol.to_owned(),
         };
-        layers.push(curve(&label, k, Dash::Solid, run, value(|window| window.norm_error)));
-        layers.push(curve("", k, Dash::Dashed, run, value(|window| window.norm_error_null)));
+        // A checkpoint without three usable directions leaves a gap, never a number.
+        layers.push(curve(&label, color, dash, run, |layer| exponent(run, layer, diagonal).unwrap_or(f64::NAN)));
     }
-    // The dashes of all windows have one entry; without a value of its own it draws nothing.
-    let random = Line::new("random directions", vec![run.layer().epoch as f64], vec![f64::NAN]);
-    layers.push(Line { color: Color::GREY, dash: Dash::Dashed, ..random }.into());
-    let title = format!("{}: commutator of C and H", run.spec.loss_words());
-    Panel::new(title, Axis::linear("epoch"), Axis::log10("‖[C,H]‖ / (‖C‖‖H‖)"), layers)
+    Panel::new(format!("{name}: exponents on H"), Axis::linear("epoch"), Axis::linear("γ"), layers)
 }
 
-/// How far the order of `C_ii` is that of `H_ii`, and how nearly diagonal `C` is in the eigenbasis of `H`.
-fn agreement(run: &RunRecord) -> Panel {
-    let full = |layer: &LayerRecord, of: fn(&WindowRecord) -> Option<f64>| of(layer.c_in_h.full()).unwrap_or(f64::NAN);
+/// A value of one window of directions, where the record has it.
+fn in_window(k: usize, of: fn(&WindowRecord) -> Option<f64>) -> impl Fn(&LayerRecord) -> f64 {
+    move |layer| layer.c_in_h.windows.get(k).and_then(of).unwrap_or(f64::NAN)
+}
+
+/// A solid curve for each window of directions, named after it, and in the same colour dashed what random directions
+/// give, if anything.
+fn windows(
+    run: &RunRecord,
+    of: fn(&WindowRecord) -> Option<f64>,
+    random: Option<fn(&WindowRecord) -> Option<f64>>,
+) -> Vec<Layer> {
+    let mut layers: Vec<Layer> = Vec::new();
+    for (k, window) in run.layer().c_in_h.windows.iter().enumerate() {
+        let color = Color::series(k);
+        layers.push(curve(&window.name(k == 0), color, Dash::Solid, run, in_window(k, of)));
+        if let Some(random) = random {
+            layers.push(curve("", color, Dash::Dashed, run, in_window(k, random)));
+        }
+    }
+    if random.is_some() {
+        // The dashes of all windows have one entry; without a value of its own it draws nothing.
+        let random = Line::new("random directions", vec![run.layer().epoch as f64], vec![f64::NAN]);
+        layers.push(Line { color: Color::GREY, dash: Dash::Dashed, ..random }.into());
+    }
+    layers
+}
+
+/// The paper's ratio, by window, against its line 1.
+fn error_ratios(run: &RunRecord, name: &str) -> Panel {
+    let mut layers = windows(run, WindowRecord::error_ratio, None);
+    layers.insert(0, Reference::new("random: 1", ReferenceAt::Y(1.0)).into());
+    let title = format!("{name}: commutator error over random");
+    Panel::new(title, Axis::linear("epoch"), Axis::log10("(‖CH − HC‖/‖CH‖) / random"), layers)
+}
+
+/// The paper's eigen-alignment by window, and that of random directions.
+fn alignments(run: &RunRecord, name: &str) -> Panel {
+    let layers = windows(run, |window| window.recovery, Some(|window| Some(window.recovery_null)));
+    Panel::new(format!("{name}: eigen-alignment"), Axis::linear("epoch"), Axis::log10("Σ_{i} K_{ii}² / ‖K‖²"), layers)
+}
+
+/// The paper's mean coupling by window, and that of a draw of random directions at the end, over all of them.
+fn couplings(run: &RunRecord, name: &str) -> Panel {
+    let mut layers = windows(run, |window| window.coupling_mean, None);
+    let mut maps = run.layer().spectra.iter().flat_map(|spectral| &spectral.maps);
+    let of_c = maps.find(|pair| pair.of == "C" && pair.in_basis_of == "H");
+    if let Some(random) = of_c.and_then(|pair| pair.random[0]) {
+        layers.insert(0, Reference::new("random directions, all, at the end", ReferenceAt::Y(random)).into());
+    }
+    Panel::new(format!("{name}: mean coupling"), Axis::linear("epoch"), Axis::linear("mean |R_{ij}|, i ≠ j"), layers)
+}
+
+/// Ours: the commutator over the norms, by window.
+fn norm_errors(run: &RunRecord, name: &str) -> Panel {
+    let layers = windows(run, |window| window.norm_error, Some(|window| window.norm_error_null));
+    let y = Axis::log10("‖CH − HC‖/(‖C‖‖H‖)");
+    Panel::new(format!("{name}: norm error (ours)"), Axis::linear("epoch"), y, layers)
+}
+
+/// Spearman's correlation, and ours: how nearly diagonal `C` is in the eigenbasis of `H`.
+fn agreement(run: &RunRecord, name: &str) -> Panel {
+    let leakage = in_window(0, |window| window.leakage);
+    let leakage_null = in_window(0, |window| window.leakage_null);
     let layers = vec![
         Reference::new("", ReferenceAt::Y(1.0)).into(),
-        curve("Spearman", 0, Dash::Solid, run, |layer| fits::rank_correlation(&run.spec, layer).unwrap_or(f64::NAN)),
-        curve("recovery", 1, Dash::Dashed, run, |layer| full(layer, |window| window.recovery)),
-        curve("relative commutator", 2, Dash::DashDot, run, |layer| full(layer, |window| window.error)),
-        curve("leakage", 3, Dash::Dotted, run, |layer| full(layer, |window| window.leakage)),
+        curve("Spearman", Color::BLUE, Dash::Solid, run, |layer| {
+            fits::rank_correlation(&run.spec, layer).unwrap_or(f64::NAN)
+        }),
+        curve("leakage (ours)", Color::VERMILLION, Dash::Solid, run, leakage),
+        curve("leakage of random directions", Color::VERMILLION, Dash::Dashed, run, leakage_null),
     ];
-    let title = format!("{}: C in the eigenbasis of H", run.spec.loss_words());
-    Panel::new(title, Axis::linear("epoch"), Axis::linear("coefficient"), layers)
+    let title = format!("{name}: rank correlation, leakage (ours)");
+    Panel::new(title, Axis::linear("epoch"), Axis::log10("coefficient"), layers)
 }
 
-/// The numbers of both panels.
+fn loss(run: &RunRecord, name: &str) -> Panel {
+    let epochs = (1..=run.training.history.len()).map(|epoch| epoch as f64).collect();
+    let values = run.training.history.iter().map(|epoch| epoch.loss).collect();
+    let layers = vec![Line { color: Color::BLACK, ..Line::new("", epochs, values) }.into()];
+    let y = Axis::log10("mean loss of the epoch");
+    Panel::new(format!("{name}: training loss"), Axis::linear("epoch"), y, layers)
+}
+
+/// The numbers of the figure of commutators, and more.
 fn commutator_table(runs: &[&RunRecord]) -> Table {
-    let number = |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.5e}"));
     let mut rows = Vec::new();
     for run in runs {
         for layer in run.trajectory() {
-            let spearman = number(fits::rank_correlation(&run.spec, layer));
-            for window in &layer.c_in_h.windows {
-                rows.push(vec![
-                    run.spec.id(),
-                    layer.epoch.to_string(),
-                    format!("{}–{}", window.first + 1, window.end),
-                    number(window.norm_error),
-                    number(window.norm_error_null),
-                    number(window.leakage),
-                    number(window.recovery),
-                    if window.first == 0 && window.end == layer.d_out * layer.d_in {
-                        spearman.clone()
-                    } else {
-                        String::new()
-                    },
-                ]);
+            for (k, window) in layer.c_in_h.windows.iter().enumerate() {
+                let mut row = vec![run.spec.id(), layer.epoch.to_string(), window.name(k == 0)];
+                row.extend(COLUMNS.iter().map(|(_, of)| number(of(window))));
+                // It is of the fitted directions, whatever the window.
+                row.push(if k == 0 { number(fits::rank_correlation(&run.spec, layer)) } else { String::new() });
+                rows.push(row);
             }
         }
     }
+    let mut header = vec!["run", "epoch", "window"];
+    header.extend(COLUMNS.iter().map(|(name, _)| *name));
+    header.push("Spearman");
     Table {
         name: "trajectory-commutators".to_owned(),
-        caption: "C in the eigenbasis of H at every checkpoint: commutator error by window of directions beside its expectation for random \
-                  directions, leakage, recovery; Spearman's correlation of C_ii and H_ii over the fitted directions."
-            .to_owned(),
-        header: columns(&["run", "epoch", "directions", "commutator", "random", "leakage", "recovery", "Spearman"]),
+        caption: filled(caption!("trajectory-commutators-table"), &[]),
+        header: columns(&header),
         rows,
     }
 }
 
-fn loss(run: &RunRecord) -> Panel {
-    let epochs = (1..=run.training.history.len()).map(|epoch| epoch as f64).collect();
-    let values = run.training.history.iter().map(|epoch| epoch.loss).collect();
-    let layers = vec![Line { color: Color::BLACK, ..Line::new("", epochs, values) }.into()];
-    let title = format!("{}: training loss", run.spec.loss_words());
-    Panel::new(title, Axis::linear("epoch"), Axis::log10("mean loss of the epoch"), layers)
-}
-
-fn table(runs: &[&RunRecord]) -> Result<Table> {
+fn table(runs: &[&RunRecord]) -> Table {
     let mut rows = Vec::new();
     for run in runs {
         for layer in run.trajectory() {
             for diagonal in Diagonal::ON_H {
-                let mut row = vec![run.spec.id(), layer.epoch.to_string(), diagonal.name().to_owned()];
+                let mut row = vec![
+                    run.spec.title(),
+                    run.spec.id(),
+                    layer.epoch.to_string(),
+                    diagonal.exponent().map_or_else(String::new, |index| format!("γ_{index}")),
+                    format!("{} on H", diagonal.name()),
+                ];
                 match fits::fit(&run.spec, layer, diagonal, Diagonal::H) {
                     Ok(fit) => row.extend([
                         format!("{:.6}", fit.slope),
@@ -159,10 +212,10 @@ fn table(runs: &[&RunRecord]) -> Result<Table> {
             }
         }
     }
-    Ok(Table {
+    Table {
         name: "trajectory".to_owned(),
-        caption: "Exponents on H at every checkpoint, with robust standard errors.".to_owned(),
-        header: columns(&["run", "epoch", "matrix", "γ", "se", "r2", "used", "dropped"]),
+        caption: filled(caption!("trajectory-table"), &[]),
+        header: columns(&["setting", "run", "epoch", "name", "pair", "slope", "se", "r2", "used", "dropped"]),
         rows,
-    })
+    }
 }
