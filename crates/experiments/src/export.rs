@@ -16,29 +16,29 @@ use superlinear_nets::{Architecture, Layer};
 use superlinear_noise::{Sampling, noise_covariance};
 use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
-use superlinear_store::staged::{OnExisting, StagedDir};
+use superlinear_store::staged::{StagedDir, What};
 use superlinear_store::{json, npz, safetensors};
 
-/// The file by which an exported folder is known, so that no other folder is ever replaced.
+/// The settings of the run, for a person.
 const MANIFEST: &str = "manifest.json";
 
 /// What an export has written, in words.
 pub const FILES: &str = "weights.safetensors, data.npz, moments.npz, awd.npz, manifest.json";
 
-/// Writes run `id` of the results in `out` to the folder `to`.
+/// Writes run `id` of the results in `out` to the folder `to`, which may hold another run's if `force`.
 ///
 /// # Errors
 /// When there is no such run, its data are missing, the folder cannot be written, or the observer stops it; nothing has been
 /// written then.
 pub fn export(
     (out, id): (&Path, &str),
-    to: &Path,
+    (to, force): (&Path, bool),
     data_dir: Option<&Path>,
     provenance: Provenance,
     observer: &dyn Observer,
 ) -> Result<()> {
     let run = FoundRun::find(out, id)?;
-    let staged = StagedDir::create(to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
+    let staged = StagedDir::create(to, What { kind: "export", of: &format!("run {id}"), force })?;
     let FinishedRun { spec, training, trained, data, .. } = run.load(data_dir)?;
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
     observer.check()?;
