@@ -25,7 +25,7 @@
 mod dense;
 mod pointwise;
 
-pub use dense::{DenseCheck, check_dense};
+pub use dense::{DenseCheck, DenseError, check_dense};
 pub use pointwise::{PointwiseExponents, pointwise_exponent};
 
 use thiserror::Error;
@@ -108,32 +108,6 @@ pub enum BoundsError {
         found: usize,
         /// Length of the diagonal of `H`.
         expected: usize,
-    },
-    /// A per-sample Hessian holds an entry that is infinite or not a number, or has no eigenvalues for that.
-    #[error("sample {sample}: an entry is not finite")]
-    Sample {
-        /// Which one.
-        sample: usize,
-    },
-    /// A per-sample Hessian is not symmetric.
-    #[error("sample {sample}: entries ({row}, {column}) and ({column}, {row}) differ by {difference:e}")]
-    NotSymmetric {
-        /// Which one.
-        sample: usize,
-        /// Row of the first entry that differs from its mirror image.
-        row: usize,
-        /// Its column.
-        column: usize,
-        /// By how much.
-        difference: f64,
-    },
-    /// A direction is not of length 1.
-    #[error("direction {direction} has length {norm}: expected 1")]
-    NotUnit {
-        /// Which one.
-        direction: usize,
-        /// Its length.
-        norm: f64,
     },
     /// An entry is infinite or not a number.
     #[error("{field}[{index}] is {value}: expected a finite number")]
