@@ -220,9 +220,9 @@ impl InEigenbasis {
     /// The diagnostics of any windows, in their order.
     ///
     /// # Panics
-    /// When a window reaches beyond `P`: use [`Window::of_order`].
+    /// When a window reaches beyond `P`.
     #[track_caller]
-    pub fn diagnostics_in(&self, windows: &[Window]) -> Vec<PairDiagnostics> {
+    fn diagnostics_in(&self, windows: &[Window]) -> Vec<PairDiagnostics> {
         let P = self.order();
         assert!(windows.iter().all(|w| w.range().end <= P), "a window reaches beyond the order {P}: {windows:?}");
         if windows.is_empty() {

@@ -22,16 +22,18 @@
 //! **Exponents** (`MATH [14]`) are in [`PointwiseExponents`]: in logarithms the wedge is `1 ≤ γ(v) ≤ 2`. A slope *fitted* over a
 //! finite window is another number, not covered by the theorem: report both and clamp neither.
 
+#[cfg(feature = "matrices")]
 mod dense;
 mod pointwise;
 
+#[cfg(feature = "matrices")]
 pub use dense::{DenseCheck, DenseError, check_dense};
-pub use pointwise::{PointwiseExponents, pointwise_exponent};
+pub use pointwise::PointwiseExponents;
 
 use thiserror::Error;
 
 /// Relative excess over a bound that is put down to rounding, unless [`Wedge::with_tolerance`] says otherwise.
-pub const DEFAULT_TOLERANCE: f64 = 1e-9;
+const DEFAULT_TOLERANCE: f64 = 1e-9;
 
 /// The bounds `h² ≤ m₂ ≤ κ_max·h` on the diagonals of `H` and `M₂` in one orthonormal basis.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -123,7 +125,7 @@ pub enum BoundsError {
 
 impl Wedge {
     /// The wedge of an ensemble whose largest absolute per-sample eigenvalue is `kappa_max`, with no noise floor and
-    /// [`DEFAULT_TOLERANCE`].
+    /// a tolerance of `1e-9`.
     ///
     /// # Errors
     ///
