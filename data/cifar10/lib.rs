@@ -1,8 +1,8 @@
 //! The first images of each class of CIFAR-10, in the order and format of the original files, gzipped.
 //!
-//! 200 training and 50 test images of each class. [`superlinear-datasets`](https://docs.rs/superlinear-datasets), feature
-//! `cifar10`, reads them into checked images and labels and holds the hashes of the files; here they are bytes. Origin and terms are
-//! in TERMS.md.
+//! 200 training and 50 test images of each class. [`superlinear-datasets`](https://docs.rs/superlinear-datasets),
+//! feature `cifar10`, reads them into checked images and labels and holds the hashes of the files; here they are
+//! bytes. Origin and terms are in TERMS.md.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -1,8 +1,8 @@
 //! The first images of each class of MNIST, in the order and format of the original files, gzipped.
 //!
-//! 2,000 training and 100 test images of each digit. [`superlinear-datasets`](https://docs.rs/superlinear-datasets), feature
-//! `mnist`, reads them into checked images and labels and holds the hashes of the files; here they are bytes. Origin and terms are in
-//! the README.
+//! 2,000 training and 100 test images of each digit. [`superlinear-datasets`](https://docs.rs/superlinear-datasets),
+//! feature `mnist`, reads them into checked images and labels and holds the hashes of the files; here they are bytes.
+//! Origin and terms are in the README.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
     let root = root();
     let mut findings = Vec::new();
     crates_are_on_the_map(&root, &mut findings)?;
+    packages_carry_the_licences(&root, &mut findings)?;
     for file in source_files(&root)? {
         let text = std::fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
         let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
@@ -54,9 +55,29 @@ fn crates_are_on_the_map(root: &Path, findings: &mut Vec<String>) -> Result<()> 
     Ok(())
 }
 
+/// Every package to be published has the two licences as they are, as files: links are none everywhere.
+fn packages_carry_the_licences(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    for folder in ["crates", "data"] {
+        for entry in std::fs::read_dir(root.join(folder)).with_context(|| format!("{folder}: cannot list"))? {
+            let package = entry?.path();
+            if !package.is_dir() {
+                continue;
+            }
+            for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+                let ours = std::fs::read(root.join(licence)).with_context(|| format!("{licence}: cannot read"))?;
+                if std::fs::read(package.join(licence)).ok() != Some(ours) {
+                    let name = package.strip_prefix(root).unwrap_or(&package).display();
+                    findings.push(format!("{name}/{licence}: expected a copy of {licence} at the root"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> =
-        ["crates", "xtask", "tests", "benches", "fuzz"].map(|name| root.join(name)).to_vec();
+        ["crates", "data", "xtask", "tests", "benches", "fuzz"].map(|name| root.join(name)).to_vec();
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).with_context(|| format!("{}: cannot list", folder.display()))? {

@@ -198,22 +198,6 @@ mod tests {
     }
 
     #[test]
-    fn the_table_in_the_readme_is_true() {
-        let readme = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/README.md"));
-        let mut rows = Vec::new();
-        for subset in SUBSETS {
-            for file in subset.files() {
-                let packed = verified::hex(&Sha256::digest(file.gzip));
-                let (dataset, name, len) = (subset.dataset, file.name, file.gzip.len());
-                let (bytes, sha256) = (file.bytes, file.sha256);
-                rows.push(format!("| `{dataset}/{name}` | {len} | `{packed}` | {bytes} | `{sha256}` |"));
-            }
-        }
-        let table: Vec<&str> = readme.lines().filter(|line| line.contains(".gz` |")).collect();
-        assert_eq!(table, rows);
-    }
-
-    #[test]
     fn subsets_are_balanced_and_of_their_data_sets() {
         for name in DatasetName::ALL {
             let Some(subset) = subset(name) else { continue };

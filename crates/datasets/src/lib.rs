@@ -3,10 +3,10 @@
 //! A [`Dataset`] is a training and a test [`Split`]; a split keeps its images as the bytes they were published in, with
 //! a checked label each. [`Normalisation`] turns bytes into inputs, [`draw_train`] and [`draw_test`] draw seeded subsets.
 //!
-//! - [`embedded`]: MNIST at the paper's scale and a small CIFAR-10, compiled in (features `mnist` and `cifar10`, on by default). Need
-//!   no file and no network.
-//! - `load`: the full MNIST, Fashion-MNIST and CIFAR-10 from a cache folder (feature `cache`, on by default), which `import` fills
-//!   from a local folder and `fetch` by download (feature `fetch`). Both prove every file by SHA-256.
+//! - [`embedded`]: MNIST at the paper's scale and a small CIFAR-10, compiled in (features `mnist` and `cifar10`, on by
+//!   default). Need no file and no network.
+//! - `load`: the full MNIST, Fashion-MNIST and CIFAR-10 from a cache folder (feature `cache`, on by default), which
+//!   `import` fills from a local folder and `fetch` by download (feature `fetch`). Both prove every file by SHA-256.
 //! - [`idx`] and [`cifar`]: the readers alone, for files of your own; gzipped ones by feature `gzip`.
 //!
 //! What it does not do: no augmentation, no batching (the training loop shuffles), no other data sets, no printing

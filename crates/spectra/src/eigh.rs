@@ -9,9 +9,10 @@ pub(crate) const NOISE: f64 = 10.0;
 
 /// Into how many parts faer splits an eigendecomposition, on any machine and in any pool.
 ///
-/// The parts decide the order of its sums (faer's issue 274), the threads only who forms them, so a constant gives the same bits
-/// everywhere. At `P = 2500` four parts take two thirds of the sequential time on two threads, as two parts do, and can keep
-/// four threads busy; on one thread they cost nothing that can be measured. Eight gain nothing: half of the work moves memory.
+/// The parts decide the order of its sums (faer's issue 274), the threads only who forms them, so a constant gives the
+/// same bits everywhere. At `P = 2500` four parts take two thirds of the sequential time on two threads, as two parts
+/// do, and can keep four threads busy; on one thread they cost nothing that can be measured. Eight gain nothing: half
+/// of the work moves memory.
 const PARTS: usize = 4;
 
 /// Smaller matrices are not split: below order 315 faer's tridiagonalisation never is, and up to 500 it gains nothing.
@@ -93,8 +94,8 @@ impl From<Defect> for EighError {
 /// All eigenpairs of a symmetric matrix `A` of order `P`, descending; residual `‖AV − VΛ‖ ≤ 10·ε·P·‖A‖` and
 /// orthogonality `‖VᵀV − I‖ ≤ 10·ε·P` are verified before anything is returned.
 ///
-/// A large matrix uses the threads of the current rayon pool; the result does not depend on their number. Where a parallel
-/// decomposition fails its check, a sequential one has to pass it.
+/// A large matrix uses the threads of the current rayon pool; the result does not depend on their number. Where a
+/// parallel decomposition fails its check, a sequential one has to pass it.
 ///
 /// # Errors
 /// When `A` is empty, not square, not symmetric or not finite; when the iteration or the check fails, in parallel and

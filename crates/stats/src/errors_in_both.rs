@@ -1,12 +1,12 @@
 //! A straight line when both coordinates are measured with error.
 //!
-//! Least squares takes the abscissae for exact. Where they scatter by `σ_x` about true values of spread `s_x`, its slope shrinks
-//! by the factor `s_x²/(s_x² + σ_x²)`. [`york`]'s does not, for points with their own known errors each, correlated or not;
-//! `log_errors` (feature `matrices`) takes them from a bootstrap.
+//! Least squares takes the abscissae for exact. Where they scatter by `σ_x` about true values of spread `s_x`, its
+//! slope shrinks by the factor `s_x²/(s_x² + σ_x²)`. [`york`]'s does not, for points with their own known errors each,
+//! correlated or not; `log_errors` (feature `matrices`) takes them from a bootstrap.
 //!
-//! It takes all scatter about the line for measurement error. Points that lie off the line by themselves (most spectra do)
-//! show in [`YorkFit::reduced_chi_squared`] well above 1; then add that scatter to `σ_y`, or prefer [`crate::loglog`], if
-//! `σ_x` is small.
+//! It takes all scatter about the line for measurement error. Points that lie off the line by themselves (most spectra
+//! do) show in [`YorkFit::reduced_chi_squared`] well above 1; then add that scatter to `σ_y`, or prefer
+//! [`crate::loglog`], if `σ_x` is small.
 
 use crate::ols::MIN_POINTS;
 #[cfg(feature = "matrices")]
@@ -269,7 +269,8 @@ mod tests {
         (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.random::<f64>()).cos()
     }
 
-    /// Abscissae as uncertain as half their spread: least squares shrinks, York's line does not, and its errors are what they say.
+    /// Abscissae as uncertain as half their spread: least squares shrinks, York's line does not, and its errors are
+    /// what they say.
     #[test]
     fn errors_in_x_do_not_shrink_the_slope() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);

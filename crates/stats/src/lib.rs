@@ -4,18 +4,19 @@
 //! standard error that survives unequal variances, and a count by cause of every entry that could not be used.
 //! [`bounds`] holds each direction against the theorem that confines the exponent to `[1, 2]`.
 //!
-//! [`over_seeds`] turns several runs' exponents into one with its error, and [`slope_derivatives()`] is the delta method: any known
-//! errors of the diagonals, as a standard error or a bound of the exponent. [`theil_sen`], [`errors_in_both`], [`local_slope`] and
-//! [`sensitivity`] are other looks at the same points, [`noise_floor`] finds how many there are to look at.
+//! [`over_seeds`] turns several runs' exponents into one with its error, and [`slope_derivatives()`] is the delta
+//! method: any known errors of the diagonals, as a standard error or a bound of the exponent. [`theil_sen`],
+//! [`errors_in_both`], [`local_slope`] and [`sensitivity`] are other looks at the same points, [`noise_floor`] finds
+//! how many there are to look at.
 //!
 //! All of that takes slices. Feature `matrices`, which brings faer, adds what takes matrices:
 //!
-//! - `DiagonalBootstrap` resamples the diagonals of `Σ`, `H` and `M₂` over samples, `slope_bootstrap` makes the error of an exponent
-//!   of that;
-//! - `SpectralEnsemble` holds per-sample curvature with its alignment to fixed directions, `spectrum_edit` changes the one and keeps
-//!   the other, and `alignment` correlates them;
-//! - `bounds::check_dense` holds anybody's dense per-sample Hessians against the theorem, and with feature `proptest` `strategies`
-//!   draws ensembles to hold them against.
+//! - `DiagonalBootstrap` resamples the diagonals of `Σ`, `H` and `M₂` over samples, `slope_bootstrap` makes the error
+//!   of an exponent of that;
+//! - `SpectralEnsemble` holds per-sample curvature with its alignment to fixed directions, `spectrum_edit` changes the
+//!   one and keeps the other, and `alignment` correlates them;
+//! - `bounds::check_dense` holds anybody's dense per-sample Hessians against the theorem, and with feature `proptest`
+//!   `strategies` draws ensembles to hold them against.
 //!
 //! This crate knows no network and no file and prints nothing. Randomness comes in as a generator. It never clamps: a fitted
 //! slope outside the bounds is returned as it is.

@@ -7,8 +7,8 @@
 //!   samples scatter together, and then it is too small.
 //! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been drawn, this is
 //!   how the slope would vary. It says nothing about whether a line fits.
-//! - [`crate::over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It contains the
-//!   sampling error of each run. With few seeds its t interval is the honest one and is wide.
+//! - [`crate::over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It
+//!   contains the sampling error of each run. With few seeds its t interval is the honest one and is wide.
 
 use crate::bootstrap::Draws;
 use crate::loglog::{self, Dropped, FitConfig, PowerLawFit};

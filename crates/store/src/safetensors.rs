@@ -1,9 +1,9 @@
 //! Named tensors in the safetensors format, as PyTorch and JAX read them.
 //!
-//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without gaps. The header,
-//! its types and its checks are those of the `safetensors` crate. Here are the bytes around it: they are streamed, and metadata stands
-//! in the order of its keys, so that equal content gives equal files; and they are counted, for the crate's own count may overflow.
-//! Widest element type first, so that every tensor is aligned.
+//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without
+//! gaps. The header, its types and its checks are those of the `safetensors` crate. Here are the bytes around it: they
+//! are streamed, and metadata stands in the order of its keys, so that equal content gives equal files; and they are
+//! counted, for the crate's own count may overflow. Widest element type first, so that every tensor is aligned.
 
 use crate::array::{Array, ArrayView, ElementType};
 use crate::atomic::{self, WriteError};

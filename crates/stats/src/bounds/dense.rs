@@ -75,7 +75,8 @@ pub enum DenseError {
 /// rounding of order `dε·κ_max`, which is that much of what a direction at the floor has. One dense eigenproblem a sample.
 ///
 /// # Errors
-/// [`DenseError`], of the first direction or sample that has one; [`BoundsError::Parameter`] for an ensemble without curvature.
+/// [`DenseError`], of the first direction or sample that has one; [`BoundsError::Parameter`] for an ensemble without
+/// curvature.
 ///
 /// # Panics
 /// When there are no samples, or shapes differ.
