@@ -8,7 +8,7 @@ use superlinear_curvature::{AbsoluteCurvature, absolute_hessian, directional_con
 use superlinear_nets::{Activation, Loss};
 use superlinear_noise::gradient_covariance;
 use superlinear_spectra::{diagonal_in_basis, eigh};
-use superlinear_stats::bootstrap::resample_counts;
+use superlinear_stats::resample_counts;
 use superlinear_stats::{DiagonalBootstrap, FitConfig, loglog, slope_bootstrap};
 
 /// Agreement of a mean of contributions with a diagonal of the dense matrix, of the largest diagonal.

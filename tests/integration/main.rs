@@ -14,6 +14,7 @@ mod cases;
 mod composition;
 mod corruption;
 mod coverage;
+mod data;
 mod dense;
 mod directional;
 mod exponent_errors;

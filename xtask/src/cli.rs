@@ -38,7 +38,9 @@ pub(crate) enum Command {
     Bench(ci::BenchArgs),
     /// Check that the documents and the tree agree
     Tidy,
-    /// Everything that must pass: fmt, clippy, tidy, tests, docs
+    /// Package every crate and build each from its package alone
+    Package,
+    /// Everything that must pass: fmt, clippy, tidy, tests, docs, packages
     Ci,
 }
 
@@ -56,6 +58,7 @@ impl Command {
             Self::Test(args) => ci::test(args.slow, &args.args),
             Self::Bench(args) => ci::bench(&args.args),
             Self::Tidy => tidy::run(),
+            Self::Package => ci::package(),
             Self::Ci => ci::run(),
         }
     }

@@ -13,7 +13,21 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When a check finds something, or there is no checkout.
 pub(crate) fn run() -> Result<()> {
-    let findings = check(&workspace::root()?)?;
+    let root = root();
+    let mut findings = Vec::new();
+    crates_are_on_the_map(&root, &mut findings)?;
+    packages_carry_the_licences(&root, &mut findings)?;
+    for file in source_files(&root)? {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
+        let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
+        if !text.starts_with("//!") {
+            findings.push(format!("{name}: opens without a `//!` line that says what it is"));
+        }
+        let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default().lines().count();
+        if before_tests > 500 {
+            findings.push(format!("{name}: {before_tests} lines before tests; look for the second idea"));
+        }
+    }
     if findings.is_empty() { Ok(()) } else { bail!("tidy found:\n  {}", findings.join("\n  ")) }
 }
 
@@ -65,11 +79,30 @@ fn crates_are_on_the_map(root: &Path, findings: &mut Vec<String>) -> Result<()> 
     Ok(())
 }
 
-/// Sources and documents: Rust and Markdown files, those at the root included.
-fn files(root: &Path) -> Result<Vec<PathBuf>> {
+/// Every package to be published has the two licences as they are, as files: links are none everywhere.
+fn packages_carry_the_licences(root: &Path, findings: &mut Vec<String>) -> Result<()> {
+    for folder in ["crates", "data"] {
+        for entry in std::fs::read_dir(root.join(folder)).with_context(|| format!("{folder}: cannot list"))? {
+            let package = entry?.path();
+            if !package.is_dir() {
+                continue;
+            }
+            for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+                let ours = std::fs::read(root.join(licence)).with_context(|| format!("{licence}: cannot read"))?;
+                if std::fs::read(package.join(licence)).ok() != Some(ours) {
+                    let name = package.strip_prefix(root).unwrap_or(&package).display();
+                    findings.push(format!("{name}/{licence}: expected a copy of {licence} at the root"));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> =
-        ["crates", "xtask", "tests", "benches", "fuzz", "docs"].map(|name| root.join(name)).to_vec();
-    let mut files: Vec<PathBuf> = list(root)?.into_iter().filter(|path| has_extension(path, "md")).collect();
+        ["crates", "data", "xtask", "tests", "benches", "fuzz"].map(|name| root.join(name)).to_vec();
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for path in list(&folder)? {
             if path.is_dir() {

@@ -84,7 +84,7 @@ pub fn verify(dir: &Path) -> Vec<FileReport> {
 }
 
 /// [`list`] for given entries.
-pub fn list_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
+pub(crate) fn list_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
     reports(entries, dir, |path, spec| match std::fs::metadata(path) {
         Err(e) => absent(&e),
         Ok(found) if found.is_file() && found.len() == spec.bytes => FileState::Present,
@@ -94,7 +94,7 @@ pub fn list_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
 }
 
 /// [`verify`] for given entries.
-pub fn verify_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
+pub(crate) fn verify_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
     reports(entries, dir, |path, spec| match File::open(path) {
         Err(e) => absent(&e),
         Ok(file) => match check(spec, "", &file) {

@@ -32,7 +32,7 @@ pub struct EmbedReport {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// Nothing of the data set is embedded.
-    #[error("{dataset}: nothing of it is embedded, expected one of {}", SUBSETS.map(|s| s.dataset.as_str()).join(", "))]
+    #[error("{dataset}: nothing of it is embedded, expected one of {}", embedded_names())]
     NotEmbedded {
         /// The data set.
         dataset: DatasetName,
@@ -71,8 +71,12 @@ pub enum EmbedError {
     },
 }
 
-/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to
-/// the folder `<to>/<data set>`.
+fn embedded_names() -> String {
+    SUBSETS.iter().map(|subset| subset.dataset.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to the
+/// folder `<to>/<data set>`.
 ///
 /// A file that already has the content is left as it is: another version of the compressor is no reason for other
 /// bytes.

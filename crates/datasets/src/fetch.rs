@@ -96,7 +96,7 @@ pub fn fetch(
 ///
 /// # Errors
 /// As [`fetch`].
-pub fn fetch_entry(
+pub(crate) fn fetch_entry(
     entry: &Entry,
     dir: &Path,
     config: &FetchConfig,

@@ -1,7 +1,6 @@
 //! Plain or gzip, told apart by the first two bytes of the content, never by a file name.
 
-use flate2::bufread::MultiGzDecoder;
-use std::io::{BufRead, BufReader, Cursor, Read, Result};
+use std::io::{BufRead, Cursor, Read, Result};
 
 /// The first two bytes of a gzipped file.
 pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -12,7 +11,20 @@ pub(crate) fn plain<'a>(mut reader: impl BufRead + 'a) -> Result<Box<dyn Read + 
     reader.by_ref().take(2).read_to_end(&mut start)?;
     let compressed = start == MAGIC;
     let whole = Cursor::new(start).chain(reader);
-    Ok(if compressed { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(whole) })
+    if compressed { unpacked(whole) } else { Ok(Box::new(whole)) }
+}
+
+#[cfg(feature = "gzip")]
+fn unpacked<'a>(packed: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
+    Ok(Box::new(std::io::BufReader::new(flate2::bufread::MultiGzDecoder::new(packed))))
+}
+
+#[cfg(not(feature = "gzip"))]
+fn unpacked<'a>(_: impl BufRead + 'a) -> Result<Box<dyn Read + 'a>> {
+    Err(std::io::Error::new(
+        std::io::ErrorKind::Unsupported,
+        "gzipped, and superlinear-datasets was built without feature gzip",
+    ))
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 /// First four bytes of a file of images: unsigned bytes in three dimensions.
-pub const IMAGES_MAGIC: u32 = 0x0803;
+const IMAGES_MAGIC: u32 = 0x0803;
 /// First four bytes of a file of labels: unsigned bytes in one dimension.
-pub const LABELS_MAGIC: u32 = 0x0801;
+const LABELS_MAGIC: u32 = 0x0801;
 
 /// The images of one file, `n × rows × columns`, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub enum IdxError {
         file: String,
         /// The first four bytes.
         found: u32,
-        /// [`IMAGES_MAGIC`] or [`LABELS_MAGIC`].
+        /// `0x0803` for images, `0x0801` for labels.
         expected: u32,
     },
     /// Dimensions that no image file has.

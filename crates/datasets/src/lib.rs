@@ -4,11 +4,11 @@
 //! a checked label each. [`Normalisation`] turns bytes into inputs, [`draw_train`] and [`draw_test`] draw seeded
 //! subsets.
 //!
-//! - [`embedded::mnist`] and [`embedded::cifar10`]: MNIST at the paper's scale and a small CIFAR-10, compiled in. Need
-//!   no file and no network.
-//! - [`load()`]: the full MNIST, Fashion-MNIST and CIFAR-10 from a cache folder ([`cache::directory`]), which
-//!   [`import::import`] fills from a local folder and [`fetch::fetch`] by download. Both prove every file by SHA-256.
-//! - [`idx`] and [`cifar`]: the readers alone, for files of your own.
+//! - [`embedded`]: MNIST at the paper's scale and a small CIFAR-10, compiled in (features `mnist` and `cifar10`, on by
+//!   default). Need no file and no network.
+//! - `load`: the full MNIST, Fashion-MNIST and CIFAR-10 from a cache folder (feature `cache`, on by default), which
+//!   `import` fills from a local folder and `fetch` by download (feature `fetch`). Both prove every file by SHA-256.
+//! - [`idx`] and [`cifar`]: the readers alone, for files of your own; gzipped ones by feature `gzip`.
 //!
 //! What it does not do: no augmentation, no batching (the training loop shuffles), no other data sets, no printing
 //! ([`Progress`] goes to a callback).
@@ -29,31 +29,42 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cache")]
 pub mod cache;
+#[cfg(feature = "cache")]
 pub mod catalog;
 pub mod cifar;
 mod classes;
 mod dataset;
 pub mod draw;
+#[cfg(feature = "cache")]
 pub mod embed;
 pub mod embedded;
+#[cfg(feature = "fetch")]
 pub mod fetch;
 mod gzip;
 pub mod idx;
+#[cfg(feature = "cache")]
 pub mod import;
+#[cfg(feature = "cache")]
 pub mod load;
 mod normalise;
+#[cfg(feature = "cache")]
 mod progress;
 mod split;
+#[cfg(feature = "cache")]
 mod verified;
 
 pub use classes::{Classes, ClassesError};
 pub use dataset::{Dataset, DatasetName, UnknownDataset};
 pub use draw::{DrawError, DrawPolicy, draw_test, draw_train};
+#[cfg(feature = "cache")]
 pub use load::{LoadError, load};
 pub use normalise::Normalisation;
+#[cfg(feature = "cache")]
 pub use progress::Progress;
 pub use split::{ImageShape, Split, SplitError};
+#[cfg(feature = "cache")]
 pub use verified::ContentError;
 
 /// Classes of every data set here.

@@ -71,7 +71,7 @@ pub fn load(name: DatasetName, dir: &Path) -> Result<Dataset, LoadError> {
 /// # Panics
 /// If the entry has not four files (MNIST, Fashion-MNIST) or none at all (CIFAR-10).
 #[track_caller]
-pub fn load_entry(entry: &Entry, dir: &Path) -> Result<Dataset, LoadError> {
+pub(crate) fn load_entry(entry: &Entry, dir: &Path) -> Result<Dataset, LoadError> {
     let missing = |spec: &&FileSpec| !file_path(dir, entry.dataset, &spec.name).exists();
     let files: Vec<String> = entry.files.iter().filter(missing).map(|spec| spec.name.clone()).collect();
     if !files.is_empty() {

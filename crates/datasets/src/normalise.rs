@@ -47,17 +47,6 @@ impl Normalisation {
         self.apply(shape, bytes, out, |x| x as f32);
     }
 
-    /// As [`normalise_into`](Normalisation::normalise_into), in `f64` from the byte on. These differ from the widened
-    /// `f32` inputs by rounding; to analyse a network trained in `f32`, widen
-    /// ([`Split::to_f64`](crate::Split::to_f64)).
-    ///
-    /// # Panics
-    /// As [`normalise_into`](Normalisation::normalise_into).
-    #[track_caller]
-    pub fn normalise_into_f64(&self, shape: ImageShape, bytes: &[u8], out: &mut [f64]) {
-        self.apply(shape, bytes, out, |x| x);
-    }
-
     #[track_caller]
     fn apply<T>(&self, shape: ImageShape, bytes: &[u8], out: &mut [T], constant: impl Fn(f64) -> T)
     where
@@ -102,7 +91,7 @@ mod tests {
         let shape = ImageShape { channels: 1, height: 16, width: 16 };
         let (mut single, mut double) = (vec![0.0f32; 256], vec![0.0f64; 256]);
         Normalisation::UnitScale.normalise_into(shape, &bytes, &mut single);
-        Normalisation::UnitScale.normalise_into_f64(shape, &bytes, &mut double);
+        Normalisation::UnitScale.apply(shape, &bytes, &mut double, |x| x);
         for b in 0..256 {
             assert_eq!(double[b], b as f64 / 255.0);
             assert_eq!(single[b], (b as f64 / 255.0) as f32);
@@ -113,7 +102,7 @@ mod tests {
     fn each_channel_has_its_own_constants_in_each_image() {
         // Two images; every byte 255, so each value is (1 − mean) / sd of its channel.
         let mut out = [0.0f64; 12];
-        Normalisation::CIFAR10.normalise_into_f64(RGB_1X2, &[255; 12], &mut out);
+        Normalisation::CIFAR10.apply(RGB_1X2, &[255; 12], &mut out, |x| x);
         let (r, g, b) = ((1.0 - 0.4914) / 0.2023, (1.0 - 0.4822) / 0.1994, (1.0 - 0.4465) / 0.2010);
         assert_eq!(out, [r, r, g, g, b, b, r, r, g, g, b, b]);
     }

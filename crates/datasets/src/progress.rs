@@ -2,7 +2,7 @@
 
 use crate::DatasetName;
 
-/// An event of [`import`](crate::import::import) or [`fetch`](crate::fetch::fetch).
+/// An event of [`import`](crate::import::import) or, with feature `fetch`, of `fetch::fetch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<'a> {

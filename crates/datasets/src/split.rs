@@ -181,16 +181,6 @@ impl Split {
         normalisation.normalise_into(self.shape, &self.images, &mut out);
         out
     }
-
-    /// All images as `f64`: the `f32` values of [`to_f32`](Split::to_f32), widened, so that an analysis sees the
-    /// very inputs that were trained on.
-    ///
-    /// # Panics
-    /// If `normalisation` is for another number of channels.
-    #[track_caller]
-    pub fn to_f64(&self, normalisation: &Normalisation) -> Vec<f64> {
-        self.to_f32(normalisation).into_iter().map(f64::from).collect()
-    }
 }
 
 #[cfg(test)]

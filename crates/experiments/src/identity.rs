@@ -16,7 +16,7 @@ use superlinear_store::record::Record;
 /// To be raised whenever the same settings train another network, so that older ones are not taken for it.
 const TRAINING_NUMERICS: u32 = 2;
 /// The same for the analysis of a network.
-const ANALYSIS_NUMERICS: u32 = 1;
+const ANALYSIS_NUMERICS: u32 = 2;
 
 /// A SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

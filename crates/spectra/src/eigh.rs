@@ -7,6 +7,17 @@ use faer::{Accum, Mat, MatRef, Par};
 /// Eigenvalues below `NOISE · ε · √P · max|λ|` are rounding.
 pub(crate) const NOISE: f64 = 10.0;
 
+/// Into how many parts faer splits an eigendecomposition, on any machine and in any pool.
+///
+/// The parts decide the order of its sums (faer's issue 274), the threads only who forms them, so a constant gives the
+/// same bits everywhere. At `P = 2500` four parts take two thirds of the sequential time on two threads, as two parts
+/// do, and can keep four threads busy; on one thread they cost nothing that can be measured. Eight gain nothing: half
+/// of the work moves memory.
+const PARTS: usize = 4;
+
+/// Smaller matrices are not split: below order 315 faer's tridiagonalisation never is, and up to 500 it gains nothing.
+const SPLIT_FROM: usize = 512;
+
 /// Eigenpairs of a symmetric matrix, largest eigenvalue first, with the evidence that they are.
 #[derive(Clone, Debug)]
 pub struct Eigh {
@@ -84,11 +95,12 @@ impl From<Defect> for EighError {
 /// All eigenpairs of a symmetric matrix `A` of order `P`, descending; residual `‖AV − VΛ‖ ≤ 10·ε·P·‖A‖` and
 /// orthogonality `‖VᵀV − I‖ ≤ 10·ε·P` are verified before anything is returned.
 ///
-/// The decomposition runs on one thread, its check on those of the current rayon pool; the result does not depend on
-/// their number.
+/// A large matrix uses the threads of the current rayon pool; the result does not depend on their number. Where a
+/// parallel decomposition fails its check, a sequential one has to pass it.
 ///
 /// # Errors
-/// When `A` is empty, not square, not symmetric or not finite; when the iteration fails or the check does.
+/// When `A` is empty, not square, not symmetric or not finite; when the iteration or the check fails, in parallel and
+/// sequentially.
 pub fn eigh(A: MatRef<'_, f64>) -> Result<Eigh, EighError> {
     let P = A.nrows();
     if P == 0 || A.ncols() != P {
@@ -96,19 +108,38 @@ pub fn eigh(A: MatRef<'_, f64>) -> Result<Eigh, EighError> {
     }
     let tolerance = TOLERANCE * f64::EPSILON * P as f64;
     let norm = symmetric_norm(A, tolerance)?;
-    let (ascending, vectors) = decompose(A)?;
+    first_right(A, norm, decompose)
+}
+
+/// What `decompose` finds in parallel, where that pays, or else sequentially: the first that passes its check.
+fn first_right(
+    A: MatRef<'_, f64>,
+    norm: f64,
+    decompose: impl Fn(MatRef<'_, f64>, Par) -> Result<(Vec<f64>, Mat<f64>), EighError>,
+) -> Result<Eigh, EighError> {
+    let right = |par| {
+        let (values, vectors) = decompose(A, par)?;
+        checked(A, norm, values, vectors, par)
+    };
+    if A.nrows() < SPLIT_FROM { right(Par::Seq) } else { right(Par::rayon(PARTS)).or_else(|_| right(Par::Seq)) }
+}
+
+/// Eigenpairs in descending order, if they are ones.
+fn checked(A: MatRef<'_, f64>, norm: f64, ascending: Vec<f64>, vectors: Mat<f64>, par: Par) -> Result<Eigh, EighError> {
+    let P = A.nrows();
+    let tolerance = TOLERANCE * f64::EPSILON * P as f64;
     let values: Vec<f64> = ascending.iter().rev().copied().collect();
     let vectors = vectors.as_ref().reverse_cols().to_owned();
 
     let mut check = Mat::zeros(P, P);
-    matmul(check.as_mut(), Accum::Replace, A, &vectors, 1.0, Par::rayon(0));
+    matmul(check.as_mut(), Accum::Replace, A, &vectors, 1.0, par);
     for (j, &lambda) in values.iter().enumerate() {
         for (x, v) in check.col_as_slice_mut(j).iter_mut().zip(vectors.col_as_slice(j)) {
             *x -= lambda * v;
         }
     }
     let residual = if norm == 0.0 { check.norm_l2() } else { check.norm_l2() / norm };
-    matmul(check.as_mut(), Accum::Replace, vectors.transpose(), &vectors, 1.0, Par::rayon(0));
+    matmul(check.as_mut(), Accum::Replace, vectors.transpose(), &vectors, 1.0, par);
     for j in 0..P {
         check[(j, j)] -= 1.0;
     }
@@ -122,16 +153,14 @@ pub fn eigh(A: MatRef<'_, f64>) -> Result<Eigh, EighError> {
     Ok(Eigh { values, vectors, residual, orthogonality, noise_floor })
 }
 
-fn decompose(A: MatRef<'_, f64>) -> Result<(Vec<f64>, Mat<f64>), EighError> {
+/// Eigenvalues, ascending, and eigenvectors as faer gives them.
+fn decompose(A: MatRef<'_, f64>, par: Par) -> Result<(Vec<f64>, Mat<f64>), EighError> {
     use faer::dyn_stack::{MemBuffer, MemStack};
     use faer::linalg::evd::{ComputeEigenvectors, self_adjoint_evd, self_adjoint_evd_scratch};
     let P = A.nrows();
     let mut values = faer::diag::Diag::<f64>::zeros(P);
     let mut vectors = Mat::<f64>::zeros(P, P);
     let params = Default::default();
-    // One thread: the parallel tridiagonalisation sums in another order for another number of threads, and its barriers
-    // collapse on a busy machine. Several spectra at a time use the cores as well.
-    let par = Par::Seq;
     // faer's iteration has absolute thresholds that a matrix of small entries falls under. A power of two is exact.
     let scale = power_of_two_near(A.norm_max());
     let A = A * faer::Scale(1.0 / scale);
@@ -177,14 +206,78 @@ mod tests {
         }
     }
 
+    /// Matrices of order `P` that divide and conquer deflates in part, wholly or not at all.
+    fn structured(P: usize) -> Vec<(&'static str, Mat<f64>)> {
+        let spectrum = |value: &dyn Fn(usize) -> f64| prescribed(&(0..P).map(value).collect::<Vec<_>>(), 7);
+        let random = spectrum(&|k| ((k * 7_919 + 13) % P) as f64 / P as f64 - 0.4);
+        let in_blocks = |i: usize, j: usize| i * 5 / P == j * 5 / P;
+        vec![
+            ("graded", spectrum(&|k| (-0.05 * k as f64).exp())),
+            ("low rank", spectrum(&|k| if k < P / 20 { 1.0 / (1.0 + k as f64) } else { 0.0 })),
+            ("multiple eigenvalues", spectrum(&|k| (k % 3) as f64 - 1.0)),
+            ("block-diagonal", Mat::from_fn(P, P, |i, j| if in_blocks(i, j) { random[(i, j)] } else { 0.0 })),
+            ("tridiagonal", Mat::from_fn(P, P, |i, j| [2.0, -1.0, 0.0][i.abs_diff(j).min(2)])),
+            ("diagonal", Mat::from_fn(P, P, |i, j| if i == j { ((i * 31) % P) as f64 } else { 0.0 })),
+            ("zero", Mat::zeros(P, P)),
+            ("random", random),
+        ]
+    }
+
+    /// Below and above [`SPLIT_FROM`].
     #[test]
     fn bit_identical_for_any_number_of_threads() {
-        let values: Vec<f64> = (0..400).map(|k| (-0.05 * f64::from(k)).exp()).collect();
-        let A = prescribed(&values, 7);
-        let [one, others @ ..] = by_threads(|| eigh(A.as_ref()).unwrap());
-        for other in others {
-            assert_eq!(other.values, one.values);
-            assert_eq!(other.vectors, one.vectors);
+        for P in [40, 300, 512, 600] {
+            for (what, A) in structured(P) {
+                let [one, others @ ..] = by_threads(|| eigh(A.as_ref()).unwrap());
+                for other in others {
+                    assert_eq!(other.values, one.values, "{what}, P = {P}");
+                    assert_eq!(other.vectors, one.vectors, "{what}, P = {P}");
+                    assert_eq!(
+                        (other.residual, other.orthogonality),
+                        (one.residual, one.orthogonality),
+                        "{what}, P = {P}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// More decompositions at once than there are threads, from within their pool.
+    #[test]
+    fn decompositions_side_by_side_wait_for_nobody() {
+        use rayon::prelude::*;
+        let A = prescribed(&(0..530).map(f64::from).collect::<Vec<_>>(), 3);
+        let several =
+            by_threads(|| (0..6).into_par_iter().map(|_| eigh(A.as_ref()).unwrap().values).collect::<Vec<_>>());
+        assert!(several.iter().flatten().all(|values| *values == several[0][0]));
+    }
+
+    #[test]
+    fn a_wrong_parallel_result_gives_way_to_a_sequential_one_and_two_are_an_error() {
+        let P = SPLIT_FROM;
+        let A = prescribed(&(0..P).map(|k| k as f64).collect::<Vec<_>>(), 5);
+        let spoilt = |A: MatRef<'_, f64>, par| {
+            let (values, mut vectors) = decompose(A, par)?;
+            vectors[(0, 0)] += 1e-9;
+            Ok((values, vectors))
+        };
+        let norm = A.norm_l2();
+        let sequential = first_right(A.as_ref(), norm, |A, _| decompose(A, Par::Seq)).unwrap();
+        for fails in [|par| par != Par::Seq, |_| true] {
+            let wrong =
+                first_right(A.as_ref(), norm, |A, par| if fails(par) { spoilt(A, par) } else { decompose(A, par) });
+            let stuck = first_right(A.as_ref(), norm, |A, par| {
+                if fails(par) { Err(EighError::NoConvergence { order: P }) } else { decompose(A, par) }
+            });
+            if fails(Par::Seq) {
+                assert!(matches!(wrong, Err(EighError::Inaccurate { .. })), "{wrong:?}");
+                assert_eq!(stuck.unwrap_err(), EighError::NoConvergence { order: P });
+            } else {
+                assert_eq!(
+                    (wrong.unwrap().vectors, stuck.unwrap().vectors),
+                    (sequential.vectors.clone(), sequential.vectors.clone())
+                );
+            }
         }
     }
 

@@ -5,8 +5,8 @@
 //! basis. [`InEigenbasis`] is a matrix `A` in the eigenbasis of another, `B`: commutator error, leakage, recovery and
 //! normalised coupling, in all directions, the top block and the bulk. [`HaarNull`] says in closed form what the
 //! commutator error would be if `A` kept its spectrum and lost its directions, [`sample_haar_null`] how it would
-//! scatter. [`principal_angles`] and [`top_overlaps`] compare subspaces, [`inverse_participation_ratio`] tells how many
-//! entries carry a vector.
+//! scatter. [`top_overlaps`] compares leading eigenspaces, [`inverse_participation_ratio`] tells how many entries
+//! carry a vector.
 //!
 //! An operator that is too large for a matrix is anything that implements [`faer::matrix_free::LinOp`]: a closure by
 //! [`FnOp`], and sums, products and restrictions of others. [`lanczos`] finds eigenpairs at either end with recomputed
@@ -67,7 +67,7 @@ pub use commutator::{Coupling, DiagnosticError, Diagnostics, InEigenbasis, PairD
 pub use dense::{DenseError, to_dense};
 pub use eigh::{Eigh, EighError, eigh};
 pub use estimate::Estimate;
-pub use haar::{HaarNull, Traces, expected_squared_commutator};
+pub use haar::HaarNull;
 pub use haar_draws::{HaarDraws, NullTest, draw_haar_null, haar_orthogonal, sample_haar_null};
 pub use hutchinson::{frobenius_squared, hutch_plus_plus, hutchinson};
 pub use lanczos::{
@@ -76,12 +76,10 @@ pub use lanczos::{
 };
 pub use localisation::{
     LocalisationError, expected_inverse_participation_ratio, inverse_participation_ratio,
-    kronecker_inverse_participation_ratio, participation_ratio,
+    kronecker_inverse_participation_ratio,
 };
 pub use operator::{Deflated, FnOp, LinearCombination, Product, Restricted};
-pub use overlap::{
-    OverlapError, PrincipalAngles, TopOverlap, expected_overlap, principal_angles, subspace_overlap, top_overlaps,
-};
+pub use overlap::{OverlapError, TopOverlap, expected_overlap, top_overlaps};
 pub use probe::Probe;
 pub use spectral_density::{DensityConfig, DensityError, Quadrature, Share, SpectralDensity, spectral_density};
 pub use trace::{Goal, TraceConfig, TraceError, TraceEstimate, TraceStop};

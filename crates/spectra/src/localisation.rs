@@ -1,4 +1,4 @@
-//! How many entries carry a vector: inverse participation ratio and participation ratio (`MATH §7`).
+//! How many entries carry a vector: the inverse participation ratio (MATH §7).
 
 use crate::symmetric::power_of_two_near;
 
@@ -41,16 +41,7 @@ pub fn inverse_participation_ratio(v: &[f64]) -> Result<f64, LocalisationError> 
     Ok(squares.map(|x| (x / norm) * (x / norm)).sum())
 }
 
-/// `(Σ_k v_k²)² / Σ_k v_k⁴`: the number of entries that carry `v`, from 1 to `P`.
-///
-/// # Errors
-/// When `v` is zero, empty or not finite.
-pub fn participation_ratio(v: &[f64]) -> Result<f64, LocalisationError> {
-    inverse_participation_ratio(v).map(f64::recip)
-}
-
-/// The inverse participation ratio of `t ⊗ a`, which is the product of those of `t` and `a`; the long vector is not
-/// formed.
+/// The inverse participation ratio of `t ⊗ a`, which is the product of those of `t` and `a`; the long vector is not formed.
 ///
 /// # Errors
 /// When `t` or `a` is zero, empty or not finite.
@@ -89,7 +80,6 @@ mod tests {
             let found = inverse_participation_ratio(&scaled).unwrap();
             prop_assert!((found / truth - 1.0).abs() < 1e-12);
             prop_assert!(found <= 1.0 + 1e-14 && found * v.len() as f64 >= 1.0 - 1e-14);
-            prop_assert!((participation_ratio(&scaled).unwrap() * truth - 1.0).abs() < 1e-12);
         }
 
         #[test]
@@ -117,7 +107,7 @@ mod tests {
     #[test]
     fn bad_vectors_are_named() {
         assert_eq!(inverse_participation_ratio(&[]), Err(LocalisationError::Zero { length: 0 }));
-        assert_eq!(participation_ratio(&[0.0; 3]), Err(LocalisationError::Zero { length: 3 }));
+        assert_eq!(inverse_participation_ratio(&[0.0; 3]), Err(LocalisationError::Zero { length: 3 }));
         let value = f64::INFINITY;
         let error = kronecker_inverse_participation_ratio(&[1.0], &[1.0, value]);
         assert_eq!(error, Err(LocalisationError::NotFinite { index: 1, value }));

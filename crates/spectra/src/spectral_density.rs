@@ -53,7 +53,7 @@ pub struct Quadrature {
 
 impl Quadrature {
     /// `Σ_j τ_j f(θ_j)`.
-    pub fn integral(&self, f: impl Fn(f64) -> f64) -> f64 {
+    fn integral(&self, f: impl Fn(f64) -> f64) -> f64 {
         self.nodes.iter().zip(&self.weights).map(|(&node, weight)| weight * f(node)).sum()
     }
 
@@ -93,7 +93,7 @@ pub struct SpectralDensity {
 
 impl SpectralDensity {
     /// `tr f(A)/n`.
-    pub fn integral(&self, f: impl Fn(f64) -> f64) -> Estimate {
+    fn integral(&self, f: impl Fn(f64) -> f64) -> Estimate {
         let samples: Vec<f64> = self.quadratures.iter().map(|quadrature| quadrature.integral(&f)).collect();
         Estimate::of(&samples)
     }

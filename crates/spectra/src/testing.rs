@@ -14,7 +14,7 @@ pub(crate) fn prescribed(values: &[f64], seed: u64) -> Mat<f64> {
     Mat::from_fn(P, P, |i, j| 0.5 * (A[(i, j)] + A[(j, i)]))
 }
 
-/// What `f` returns in pools of 1, 2 and 3 threads.
-pub(crate) fn by_threads<T: Send>(f: impl Fn() -> T + Sync) -> [T; 3] {
-    [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f))
+/// What `f` returns in pools of 1, 2, 3 and 8 threads.
+pub(crate) fn by_threads<T: Send>(f: impl Fn() -> T + Sync) -> [T; 4] {
+    [1, 2, 3, 8].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(&f))
 }

@@ -10,9 +10,9 @@ pub struct Window {
 }
 
 impl Window {
-    /// The part of `first..end` that a matrix of order `P` has: a range that ends beyond `P` shrinks, and one that is
-    /// empty or begins at `P` or beyond is `None`.
-    pub fn of_order(P: usize, range: Range<usize>) -> Option<Self> {
+    /// The part of `first..end` that a matrix of order `P` has: a range that ends beyond `P` shrinks, and one that is empty
+    /// or begins at `P` or beyond is `None`.
+    pub(crate) fn of_order(P: usize, range: Range<usize>) -> Option<Self> {
         let end = range.end.min(P);
         (range.start < end).then_some(Self { first: range.start, end })
     }

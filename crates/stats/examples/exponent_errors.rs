@@ -1,7 +1,7 @@
 //! An exponent and what it is worth, on samples whose law is known: the errors of least squares and of a bootstrap over
 //! samples, how many directions there are to fit, and where the directions lie between the bounds.
 //!
-//! `cargo run --release -p superlinear-stats --example exponent_errors`
+//! `cargo run --release -p superlinear-stats --features matrices --example exponent_errors`
 // An example talks to whoever runs it.
 #![allow(clippy::print_stdout, non_snake_case)]
 

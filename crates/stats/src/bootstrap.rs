@@ -1,14 +1,17 @@
 //! The bootstrap over samples as weighted sums: a resample is a column of counts.
 
 use crate::summary::{SummaryError, quantile};
+#[cfg(feature = "matrices")]
 use faer::Mat;
+#[cfg(feature = "matrices")]
 use rand::{Rng, RngExt};
 
 /// How often each of `n` samples is drawn in each of `n_draws` resamples of size `n` with replacement: `n × n_draws`,
 /// every column adding up to `n`.
 ///
-/// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one
-/// matrix product.
+/// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one matrix
+/// product.
+#[cfg(feature = "matrices")]
 pub fn resample_counts(n: usize, n_draws: usize, rng: &mut impl Rng) -> Mat<f64> {
     let mut counts = Mat::zeros(n, n_draws);
     for draw in 0..n_draws {
@@ -19,6 +22,7 @@ pub fn resample_counts(n: usize, n_draws: usize, rng: &mut impl Rng) -> Mat<f64>
 }
 
 /// `n` draws from `0..n`.
+#[cfg(feature = "matrices")]
 pub(crate) fn draw_with_replacement(n: usize, rng: &mut impl Rng, mut drawn: impl FnMut(usize)) {
     for _ in 0..n {
         drawn(rng.random_range(0..n));
@@ -115,7 +119,7 @@ impl Interval {
 /// # Panics
 /// When `level` lies outside `(0, 1)`.
 #[track_caller]
-pub fn percentile_interval(draws: &[f64], level: f64) -> Result<Interval, SummaryError> {
+pub(crate) fn percentile_interval(draws: &[f64], level: f64) -> Result<Interval, SummaryError> {
     assert!(level > 0.0 && level < 1.0, "level {level}: expected between 0 and 1");
     let tail = 0.5 * (1.0 - level);
     Ok(Interval { low: quantile(draws, tail)?, high: quantile(draws, 1.0 - tail)? })

@@ -24,16 +24,18 @@
 //! **Exponents** (`MATH [14]`) are in [`PointwiseExponents`]: in logarithms the wedge is `1 ≤ γ(v) ≤ 2`. A slope
 //! *fitted* over a finite window is another number, not covered by the theorem: report both and clamp neither.
 
+#[cfg(feature = "matrices")]
 mod dense;
 mod pointwise;
 
-pub use dense::{DenseCheck, check_dense};
-pub use pointwise::{PointwiseExponents, pointwise_exponent};
+#[cfg(feature = "matrices")]
+pub use dense::{DenseCheck, DenseError, check_dense};
+pub use pointwise::PointwiseExponents;
 
 use thiserror::Error;
 
 /// Relative excess over a bound that is put down to rounding, unless [`Wedge::with_tolerance`] says otherwise.
-pub const DEFAULT_TOLERANCE: f64 = 1e-9;
+const DEFAULT_TOLERANCE: f64 = 1e-9;
 
 /// The bounds `h² ≤ m₂ ≤ κ_max·h` on the diagonals of `H` and `M₂` in one orthonormal basis.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -113,32 +115,6 @@ pub enum BoundsError {
         /// Length of the diagonal of `H`.
         expected: usize,
     },
-    /// A per-sample Hessian holds an entry that is infinite or not a number, or has no eigenvalues for that.
-    #[error("sample {sample}: an entry is not finite")]
-    Sample {
-        /// Which one.
-        sample: usize,
-    },
-    /// A per-sample Hessian is not symmetric.
-    #[error("sample {sample}: entries ({row}, {column}) and ({column}, {row}) differ by {difference:e}")]
-    NotSymmetric {
-        /// Which one.
-        sample: usize,
-        /// Row of the first entry that differs from its mirror image.
-        row: usize,
-        /// Its column.
-        column: usize,
-        /// By how much.
-        difference: f64,
-    },
-    /// A direction is not of length 1.
-    #[error("direction {direction} has length {norm}: expected 1")]
-    NotUnit {
-        /// Which one.
-        direction: usize,
-        /// Its length.
-        norm: f64,
-    },
     /// An entry is infinite or not a number.
     #[error("{field}[{index}] is {value}: expected a finite number")]
     NonFinite {
@@ -153,7 +129,7 @@ pub enum BoundsError {
 
 impl Wedge {
     /// The wedge of an ensemble whose largest absolute per-sample eigenvalue is `kappa_max`, with no noise floor and
-    /// [`DEFAULT_TOLERANCE`].
+    /// a tolerance of `1e-9`.
     ///
     /// # Errors
     ///

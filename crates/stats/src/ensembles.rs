@@ -1,6 +1,8 @@
 //! Ensembles of per-sample curvature that follow a prescribed power law, as known answers to test against.
 
+#[cfg(feature = "matrices")]
 use faer::Mat;
+#[cfg(feature = "matrices")]
 use rand::{Rng, RngExt};
 use thiserror::Error;
 
@@ -18,6 +20,7 @@ pub struct PowerLawEnsemble {
 
 /// What drawn samples contribute to the diagonals, a row a sample, a column a direction, as
 /// [`crate::DiagonalBootstrap::push`] takes it.
+#[cfg(feature = "matrices")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct DrawnContributions {
     /// `g_p·v_i`.
@@ -126,6 +129,7 @@ impl PowerLawEnsemble {
     ///
     /// At `anisotropy = 0` displacements are isotropic and `Σ ∝ M₂` (`MATH [12]`). Otherwise the noise has the exponent
     /// `γ + anisotropy`, and nothing confines that to `[1, 2]`.
+    #[cfg(feature = "matrices")]
     pub fn draw(&self, n_samples: usize, anisotropy: f64, rng: &mut impl Rng) -> DrawnContributions {
         let k = self.lambda.len();
         let largest = self.kappa_max();

@@ -4,14 +4,19 @@
 //! standard error that survives unequal variances, and a count by cause of every entry that could not be used.
 //! [`bounds`] holds each direction against the theorem that confines the exponent to `[1, 2]`.
 //!
-//! [`SpectralEnsemble`] holds per-sample curvature with its alignment to fixed directions; [`spectrum_edit`] changes
-//! the one and keeps the other, and [`alignment`] correlates them, with a bootstrap over samples.
+//! [`over_seeds`] turns several runs' exponents into one with its error, and [`slope_derivatives()`] is the delta
+//! method: any known errors of the diagonals, as a standard error or a bound of the exponent. [`theil_sen`],
+//! [`errors_in_both`], [`local_slope`] and [`sensitivity`] are other looks at the same points, [`noise_floor`] finds
+//! how many there are to look at.
 //!
-//! [`slope_bootstrap()`] turns [`ResampledDiagonals`] into the error of an exponent over samples, [`over_seeds`]
-//! several runs into one over runs; [the module](mod@slope_bootstrap) says which error answers which question.
-//! [`slope_derivatives()`] is the delta method: any known errors of the diagonals, as a standard error or a bound of
-//! the exponent. [`theil_sen`], [`errors_in_both`], [`local_slope`] and
-//! [`sensitivity`] are other looks at the same points, [`noise_floor`] finds how many there are to look at.
+//! All of that takes slices. Feature `matrices`, which brings faer, adds what takes matrices:
+//!
+//! - `DiagonalBootstrap` resamples the diagonals of `Σ`, `H` and `M₂` over samples, `slope_bootstrap` makes the error
+//!   of an exponent of that;
+//! - `SpectralEnsemble` holds per-sample curvature with its alignment to fixed directions, `spectrum_edit` changes the
+//!   one and keeps the other, and `alignment` correlates them;
+//! - `bounds::check_dense` holds anybody's dense per-sample Hessians against the theorem, and with feature `proptest`
+//!   `strategies` draws ensembles to hold them against.
 //!
 //! This crate knows no network and no file and prints nothing. Randomness comes in as a generator. It never clamps: a
 //! fitted slope outside the bounds is returned as it is.
@@ -34,9 +39,11 @@
 
 #![allow(non_snake_case)]
 
+#[cfg(feature = "matrices")]
 pub mod alignment;
-pub mod bootstrap;
+mod bootstrap;
 pub mod bounds;
+#[cfg(feature = "matrices")]
 mod diagonal_bootstrap;
 pub mod ensembles;
 pub mod errors_in_both;
@@ -44,12 +51,16 @@ pub mod histogram;
 pub mod local_slope;
 pub mod loglog;
 pub mod noise_floor;
-pub mod ols;
+mod ols;
+mod over_seeds;
 pub mod rank;
 pub mod sensitivity;
-pub mod slope_bootstrap;
+#[cfg(feature = "matrices")]
+mod slope_bootstrap;
 mod slope_derivatives;
+#[cfg(feature = "matrices")]
 mod spectral_ensemble;
+#[cfg(feature = "matrices")]
 pub mod spectrum_edit;
 #[cfg(any(test, feature = "proptest"))]
 pub mod strategies;
@@ -57,14 +68,18 @@ mod student;
 pub mod summary;
 pub mod theil_sen;
 
+#[cfg(feature = "matrices")]
+pub use bootstrap::resample_counts;
 pub use bootstrap::{Draws, Interval};
+#[cfg(feature = "matrices")]
 pub use diagonal_bootstrap::{ContributionError, DiagonalBootstrap, ResampledDiagonals};
 pub use loglog::{Dropped, FitConfig, Negative, PowerLawFit};
-pub use ols::{FitError, LineFit, Robust};
-pub use slope_bootstrap::{
-    OverSeeds, SlopeBootstrap, SlopeBootstrapError, over_seeds, over_seeds_and_samples, slope_bootstrap,
-};
+pub use ols::{FitError, Robust};
+pub use over_seeds::{OverSeeds, over_seeds};
+#[cfg(feature = "matrices")]
+pub use slope_bootstrap::{SlopeBootstrap, SlopeBootstrapError, slope_bootstrap};
 pub use slope_derivatives::{SlopeDerivatives, slope_derivatives};
+#[cfg(feature = "matrices")]
 pub use spectral_ensemble::{Diagonals, SpectralEnsemble, SpectralEnsembleError};
 
 #[cfg(doctest)]

@@ -164,7 +164,7 @@ pub struct Logarithms {
     pub top: usize,
 }
 
-/// Logarithms of the entries that [`select`] chooses, at least [`ols::MIN_POINTS`] of them.
+/// Logarithms of the entries that [`select`] chooses, at least three of them.
 ///
 /// # Errors
 ///

@@ -17,6 +17,7 @@
 //! curvature is a stated fraction of the curvature. Below that, logarithms of the estimate are biased
 //! (`E log ĥ ≈ log h − ½ cv²`) and skewed, and a least-squares slope inherits both.
 
+#[cfg(feature = "matrices")]
 use faer::MatRef;
 use thiserror::Error;
 
@@ -111,6 +112,7 @@ pub fn by_sign(values: &[f64], share: f64) -> Result<NoiseFloor, NoiseFloorError
 ///
 /// # Panics
 /// When there are fewer than two resamples.
+#[cfg(feature = "matrices")]
 #[track_caller]
 pub fn by_error(h: MatRef<'_, f64>, largest: f64) -> Result<usize, NoiseFloorError> {
     assert!(h.ncols() >= 3, "at least two resamples");

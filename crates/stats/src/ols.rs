@@ -6,7 +6,7 @@
 use thiserror::Error;
 
 /// Fewest points that leave a residual to judge the line by.
-pub const MIN_POINTS: usize = 3;
+pub(crate) const MIN_POINTS: usize = 3;
 
 /// Below this a point's freedom `1 − leverage` is rounding, and the corrections that divide by it mean nothing.
 const MIN_FREEDOM: f64 = 1e-10;
@@ -31,7 +31,7 @@ pub enum Robust {
 
 /// The line `y ≈ intercept + slope · x`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct LineFit {
+pub(crate) struct LineFit {
     /// `S_xy/S_xx`.
     pub slope: f64,
     /// `ȳ − slope · x̄`.
@@ -118,7 +118,7 @@ pub enum FitError {
 /// [`FitError::LengthMismatch`], [`FitError::NonFinite`], [`FitError::TooFewPoints`] below three points,
 /// [`FitError::EqualAbscissae`] when the abscissae are equal up to rounding, and, for HC2 and HC3 only,
 /// [`FitError::FullLeverage`] when all but one of the abscissae are.
-pub fn fit(x: &[f64], y: &[f64], robust: Robust) -> Result<LineFit, FitError> {
+pub(crate) fn fit(x: &[f64], y: &[f64], robust: Robust) -> Result<LineFit, FitError> {
     if x.len() != y.len() {
         return Err(FitError::LengthMismatch { x: x.len(), y: y.len() });
     }

@@ -1,4 +1,4 @@
-//! Correlation of paired values: by rank (Spearman) and linear (Pearson).
+//! Correlation of paired values by rank.
 
 use crate::ols::centred;
 use crate::student;
@@ -9,9 +9,8 @@ use thiserror::Error;
 pub struct Correlation {
     /// The coefficient, in `[−1, 1]`.
     pub r: f64,
-    /// Two-sided p-value under independence, from `t = r √((n−2)/(1−r²))` and Student's `t` with `n − 2` degrees of
-    /// freedom. Exact for Pearson on normal data; for Spearman an approximation, good from about 20 pairs up. `0` when
-    /// smaller than the smallest `f64`.
+    /// Two-sided p-value under independence, from `t = r √((n−2)/(1−r²))` and Student's `t` with `n − 2` degrees of freedom.
+    /// An approximation, good from about 20 pairs up. `0` when smaller than the smallest `f64`.
     pub p_value: f64,
     /// Pairs used: all of them.
     pub n: usize,
@@ -66,12 +65,9 @@ pub fn spearman(x: &[f64], y: &[f64]) -> Result<Correlation, CorrelationError> {
     Ok(correlate(&average_ranks(x), &average_ranks(y)))
 }
 
-/// Pearson's correlation `S_xy/√(S_xx S_yy)`.
-///
-/// # Errors
-///
-/// As [`spearman`].
-pub fn pearson(x: &[f64], y: &[f64]) -> Result<Correlation, CorrelationError> {
+/// Pearson's correlation `S_xy/√(S_xx S_yy)`: what tests compare with.
+#[cfg(test)]
+pub(crate) fn pearson(x: &[f64], y: &[f64]) -> Result<Correlation, CorrelationError> {
     check(x, y)?;
     Ok(correlate(x, y))
 }
@@ -83,7 +79,7 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<Correlation, CorrelationError> {
 ///
 /// If an entry is not a number.
 #[track_caller]
-pub fn average_ranks(values: &[f64]) -> Vec<f64> {
+fn average_ranks(values: &[f64]) -> Vec<f64> {
     assert!(values.iter().all(|v| !v.is_nan()), "ranks of values that are not numbers");
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));

@@ -6,8 +6,10 @@
 use crate::bootstrap::Interval;
 use crate::loglog::{self, FitConfig, PowerLawFit};
 use crate::ols::FitError;
+#[cfg(feature = "matrices")]
 use crate::slope_bootstrap::{SlopeBootstrap, SlopeBootstrapError, slope_bootstrap};
 use crate::student::two_sided_quantile;
+#[cfg(feature = "matrices")]
 use faer::MatRef;
 
 /// The exponent over the leading `top` entries.
@@ -22,6 +24,7 @@ pub struct SensitivityPoint {
 }
 
 /// The exponent over the leading `top` entries, with its resamples.
+#[cfg(feature = "matrices")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResampledSensitivityPoint {
     /// Entries looked at.
@@ -55,6 +58,7 @@ pub fn sensitivity(x: &[f64], y: &[f64], config: &FitConfig, tops: &[usize], lev
 ///
 /// # Panics
 /// As [`slope_bootstrap()`], or when `level` lies outside `(0, 1)`.
+#[cfg(feature = "matrices")]
 #[track_caller]
 pub fn resampled_sensitivity(
     x: MatRef<'_, f64>,

@@ -2,21 +2,18 @@
 //!
 //! Three errors of a slope answer three questions, and none stands for another:
 //!
-//! - [`crate::PowerLawFit::se`] (robust least squares) takes the *directions* for the sample: entries scatter
-//!   independently about a line. Were the directions to be drawn anew, this is how the slope would vary. Diagonals
-//!   estimated from the same samples scatter together, and then it is too small.
-//! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been drawn,
-//!   this is how the slope would vary. It says nothing about whether a line fits.
-//! - [`over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It contains
-//!   the sampling error of each run. With few seeds its t interval is the honest one and is wide.
+//! - [`crate::PowerLawFit::se`] (robust least squares) takes the *directions* for the sample: entries scatter independently
+//!   about a line. Were the directions to be drawn anew, this is how the slope would vary. Diagonals estimated from the same
+//!   samples scatter together, and then it is too small.
+//! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been drawn, this is
+//!   how the slope would vary. It says nothing about whether a line fits.
+//! - [`crate::over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It
+//!   contains the sampling error of each run. With few seeds its t interval is the honest one and is wide.
 
-use crate::bootstrap::{Draws, Interval};
+use crate::bootstrap::Draws;
 use crate::loglog::{self, Dropped, FitConfig, PowerLawFit};
 use crate::ols::{self, FitError, Robust};
-use crate::student;
-use crate::summary::{MeanSd, SummaryError, mean_sd};
 use faer::MatRef;
-use rand::{Rng, RngExt};
 use rayon::prelude::*;
 use thiserror::Error;
 
@@ -90,64 +87,9 @@ pub fn slope_bootstrap(
     Ok(SlopeBootstrap { fit, slopes, n_failed: asked - usable, dropped_in_draws })
 }
 
-/// Mean over seeds and its interval by Student's `t`, seeds taken as independent draws.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OverSeeds {
-    /// Mean and spread of the seeds.
-    pub summary: MeanSd,
-    /// Interval of the mean, `mean ± t_{n−1} sd/√n`; `None` for one seed, which shows no spread.
-    pub interval: Option<Interval>,
-}
-
-/// The mean of one slope a seed, with its t interval at `level`: 95 % is `mean ± 1.59·sd` for four seeds.
-///
-/// The interval has its level when slopes of different seeds are normal; it is conservative for lighter tails.
-///
-/// # Errors
-/// [`SummaryError`] for no slopes or one that is not finite.
-///
-/// # Panics
-/// When `level` lies outside `(0, 1)`.
-#[track_caller]
-pub fn over_seeds(slopes: &[f64], level: f64) -> Result<OverSeeds, SummaryError> {
-    assert!(level > 0.0 && level < 1.0, "level {level}: expected between 0 and 1");
-    let summary = mean_sd(slopes)?;
-    let interval = summary.sd.map(|sd| {
-        let half = student::two_sided_quantile(summary.n - 1, 1.0 - level) * sd / (summary.n as f64).sqrt();
-        Interval { low: summary.mean - half, high: summary.mean + half }
-    });
-    Ok(OverSeeds { summary, interval })
-}
-
-/// The mean over seeds with seeds and samples resampled together.
-///
-/// In each of `n_draws` draws, as many seeds as there are are drawn with replacement, and for each a resample of its
-/// own samples at random; the mean of their slopes is the draw. Drawing seeds from the few there are understates their
-/// spread by `√(1 − 1/n)`, while the error of the samples is counted twice, as it is part of what sets seeds apart.
-/// With many seeds or small sampling errors this agrees with [`over_seeds`]; with two to five seeds prefer that one.
-///
-/// # Panics
-/// When there are no seeds or no draws.
-#[track_caller]
-pub fn over_seeds_and_samples(seeds: &[&SlopeBootstrap], n_draws: usize, rng: &mut impl Rng) -> Draws {
-    assert!(!seeds.is_empty() && n_draws > 0, "{} seeds, {n_draws} draws: expected some", seeds.len());
-    let n = seeds.len() as f64;
-    let mean = seeds.iter().map(|seed| seed.fit.slope).sum::<f64>() / n;
-    let mut draw = || {
-        let slope = |_| {
-            let slopes = seeds[rng.random_range(0..seeds.len())].slopes.values();
-            slopes[rng.random_range(0..slopes.len())]
-        };
-        (0..seeds.len()).map(slope).sum::<f64>() / n
-    };
-    Draws::new(mean, (0..n_draws).map(|_| draw()).collect()).expect("means of finite slopes")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
 
     #[test]
     fn every_resample_is_fitted_on_the_directions_of_the_ensemble() {
@@ -179,35 +121,5 @@ mod tests {
         assert_eq!(failed, Err(SlopeBootstrapError::TooFewDraws { usable: 1, asked: 1 }));
         let few = FitConfig::top(2);
         assert!(matches!(slope_bootstrap(x.as_ref(), y.as_ref(), &few), Err(SlopeBootstrapError::Fit(_))));
-    }
-
-    #[test]
-    fn seeds_have_a_t_interval() {
-        let found = over_seeds(&[1.30, 1.34, 1.38, 1.42], 0.95).unwrap();
-        // t_3 by scipy 1.17.1, sd = 0.0516398.
-        let half = 3.182_446_305_283_707_8 * found.summary.sd.unwrap() / 2.0;
-        let interval = found.interval.unwrap();
-        assert!((interval.low - (1.36 - half)).abs() < 1e-11 && (interval.high - (1.36 + half)).abs() < 1e-11);
-        assert_eq!(over_seeds(&[1.5], 0.9).unwrap().interval, None);
-        assert_eq!(over_seeds(&[], 0.9), Err(SummaryError::Empty));
-    }
-
-    /// The variance of the nested draws is known: between seeds (divided by n, not n − 1) and within, each over n.
-    #[test]
-    fn seeds_and_samples_add_their_variances() {
-        let seed = |slope: f64, spread: f64| {
-            let fit = loglog::fit(&[4.0, 2.0, 1.0], &[4f64.powf(slope), 2f64.powf(slope), 1.0], 3).unwrap();
-            let values = (0..400).map(|b| slope + spread * if b % 2 == 0 { 1.0 } else { -1.0 }).collect();
-            let slopes = Draws::new(slope, values).unwrap();
-            SlopeBootstrap { fit, slopes, n_failed: 0, dropped_in_draws: Dropped::default() }
-        };
-        let seeds = [seed(1.0, 0.1), seed(1.4, 0.2), seed(1.2, 0.3)];
-        let refs: Vec<&SlopeBootstrap> = seeds.iter().collect();
-        let draws = over_seeds_and_samples(&refs, 20_000, &mut ChaCha8Rng::seed_from_u64(3));
-        let between = (0.04 + 0.04) / 3.0;
-        let within = (0.01 + 0.04 + 0.09) / 3.0;
-        let expected = ((between + within) / 3.0_f64).sqrt();
-        assert!((draws.se() / expected - 1.0).abs() < 0.02, "{} {expected}", draws.se());
-        assert!((draws.estimate() - 1.2).abs() < 1e-12 && draws.bias().abs() < 0.005);
     }
 }

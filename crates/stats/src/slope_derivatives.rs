@@ -13,6 +13,7 @@
 
 use crate::loglog::{self, FitConfig, PowerLawFit};
 use crate::ols::FitError;
+#[cfg(feature = "matrices")]
 use faer::MatRef;
 
 /// A fit and the derivatives of its slope.
@@ -53,6 +54,7 @@ impl SlopeDerivatives {
     /// # Panics
     /// When a covariance has another shape.
     #[track_caller]
+    #[cfg(feature = "matrices")]
     pub fn standard_error(&self, xx: MatRef<'_, f64>, xy: MatRef<'_, f64>, yy: MatRef<'_, f64>) -> f64 {
         let k = self.in_x.len();
         assert!([xx, xy, yy].iter().all(|of| of.shape() == (k, k)), "covariances are {k} × {k}");

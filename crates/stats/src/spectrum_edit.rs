@@ -97,7 +97,7 @@ impl SpectralEnsemble {
     }
 
     /// Samples whose leading eigenvalue exceeds the part `stiff` of the largest of all.
-    pub fn stiff_samples(&self, factors: EditFactors) -> impl Iterator<Item = usize> {
+    fn stiff_samples(&self, factors: EditFactors) -> impl Iterator<Item = usize> {
         let leading = |p: usize| self.pairs_of(p).next().map_or(0.0, |pair| self.kappa()[pair].abs());
         let largest = (0..self.n_samples()).map(leading).fold(0.0, f64::max);
         (0..self.n_samples()).filter(move |&p| leading(p) > factors.stiff * largest)

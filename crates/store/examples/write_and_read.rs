@@ -1,7 +1,7 @@
 //! A result on disk: a folder that appears whole, with a checksummed record, arrays for NumPy, tensors for PyTorch and
 //! JSON; read back, and refused when a bit has changed or the type has.
 //!
-//! `cargo run --release -p superlinear-store --example write_and_read [-- FOLDER]`
+//! `cargo run --release -p superlinear-store --all-features --example write_and_read [-- FOLDER]`
 //!
 //! Without `FOLDER` the files go to a temporary one and are deleted. With it they stay:
 //! `python -c "import numpy; print(dict(numpy.load('FOLDER/moments.npz')))"`.

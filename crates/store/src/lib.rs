@@ -6,8 +6,9 @@
 //! | module | file | read back by |
 //! |---|---|---|
 //! | [`record`] | our own types, versioned and checksummed | this crate |
-//! | [`npz`], [`npy`] | named arrays, one array | NumPy |
-//! | [`safetensors`] | named tensors | PyTorch, JAX |
+//! | [`npy`] | one array | NumPy |
+//! | `npz`, a feature | named arrays | NumPy |
+//! | `safetensors`, a feature | named tensors | PyTorch, JAX |
 //! | [`json`], [`csv`] | summaries and tables | anything |
 //!
 //! [`lock`] keeps two processes from the same work; a process that dies lets go.
@@ -46,8 +47,10 @@ pub mod json;
 pub mod lock;
 pub mod matrix;
 pub mod npy;
+#[cfg(feature = "npz")]
 pub mod npz;
 pub mod record;
+#[cfg(feature = "safetensors")]
 pub mod safetensors;
 pub mod staged;
 

@@ -83,11 +83,6 @@ impl DenseMatrix {
         &self.data
     }
 
-    /// All entries, row by row, without a copy.
-    pub fn into_vec(self) -> Vec<f64> {
-        self.data
-    }
-
     /// The shape, as [`ArrayView::new`](crate::array::ArrayView::new) takes it.
     pub fn shape(&self) -> [usize; 2] {
         [self.nrows, self.ncols]
@@ -113,7 +108,7 @@ mod tests {
         let matrix = DenseMatrix::from_fn(2, 3, |i, j| (10 * i + j) as f64);
         assert_eq!(matrix.as_slice(), [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]);
         assert_eq!(matrix.get(1, 2), 12.0);
-        assert_eq!(matrix, DenseMatrix::new(2, 3, matrix.clone().into_vec()).unwrap());
+        assert_eq!(matrix, DenseMatrix::new(2, 3, matrix.as_slice().to_vec()).unwrap());
         assert!(ArrayView::new(&matrix.shape(), &matrix).is_ok());
     }
 

@@ -83,6 +83,7 @@ pub fn write(out: &mut impl Write, array: &ArrayView<'_>) -> io::Result<()> {
 }
 
 /// Bytes that [`write()`] takes.
+#[cfg(feature = "npz")]
 pub(crate) fn encoded_len(array: &ArrayView<'_>) -> u64 {
     let values = array.values();
     header(array).len() as u64 + values.len() as u64 * values.element_type().size() as u64

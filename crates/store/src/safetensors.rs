@@ -1,11 +1,14 @@
 //! Named tensors in the safetensors format, as PyTorch and JAX read them.
 //!
-//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without gaps.
-//! Widest element type first, so that every tensor is aligned.
+//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without
+//! gaps. The header, its types and its checks are those of the `safetensors` crate. Here are the bytes around it: they
+//! are streamed, and metadata stands in the order of its keys, so that equal content gives equal files; and they are
+//! counted, for the crate's own count may overflow. Widest element type first, so that every tensor is aligned.
 
-use crate::array::{Array, ArrayView, ElementType, n_elements};
+use crate::array::{Array, ArrayView, ElementType};
 use crate::atomic::{self, WriteError};
-use serde::{Deserialize, Serialize};
+use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
@@ -69,7 +72,7 @@ pub enum Defect {
         /// Where the header would end.
         expected: u64,
     },
-    /// The header is not the JSON it should be.
+    /// The header is not the JSON it should be, or a tensor's extent does not fit its shape or its neighbours'.
     #[error("header: {0}")]
     Header(String),
     /// A tensor of a type that is not read.
@@ -79,18 +82,6 @@ pub enum Defect {
         name: String,
         /// The type in the header.
         found: String,
-    },
-    /// A tensor does not begin where the one before ends, or its extent does not fit its shape.
-    #[error("tensor {name:?} of shape {shape:?} lies at bytes {found:?}, expected {expected:?}")]
-    Offsets {
-        /// Name of the tensor.
-        name: String,
-        /// Its shape.
-        shape: Vec<usize>,
-        /// First byte and the one after the last, in the header.
-        found: [u64; 2],
-        /// What they should be; the second is absent if the shape is too large to count.
-        expected: (u64, Option<u64>),
     },
     /// The values end early, or go on too long.
     #[error("{found} bytes of values, expected {expected}")]
@@ -110,11 +101,14 @@ pub enum Defect {
     },
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct Info {
-    dtype: String,
-    shape: Vec<usize>,
-    data_offsets: [u64; 2],
+/// The header, metadata first.
+#[derive(Serialize)]
+struct Header<'a> {
+    // The reference implementation takes no empty table.
+    #[serde(rename = "__metadata__", skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: &'a BTreeMap<String, String>,
+    #[serde(flatten)]
+    tensors: &'a Metadata,
 }
 
 /// Writes named tensors and free-text metadata to `path`, atomically. Equal content gives equal bytes, whatever the
@@ -177,47 +171,24 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
         .split_at_checked(header_len as usize)
         .ok_or(Defect::HeaderLength { found, expected: header_len + LENGTH_BYTES as u64 })?;
 
-    let undecodable = |cause: serde_json::Error| Defect::Header(cause.to_string());
-    let mut table: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).map_err(undecodable)?;
-    let metadata = match table.remove(METADATA_KEY) {
-        Some(metadata) => serde_json::from_value(metadata).map_err(undecodable)?,
-        None => BTreeMap::new(),
-    };
-    let mut infos: Vec<(String, Info)> = table
-        .into_iter()
-        .map(|(name, info)| serde_json::from_value(info).map(|info| (name, info)))
-        .collect::<Result<_, _>>()
-        .map_err(undecodable)?;
-    infos.sort_by_key(|(_, info)| info.data_offsets);
-
-    // All offsets are checked before any value is copied.
-    let mut layout = Vec::with_capacity(infos.len());
-    let mut start = 0u64;
-    for (name, info) in infos {
-        let Some(element_type) = element_type(&info.dtype) else {
-            return Err(Defect::ValueType { name, found: info.dtype });
-        };
-        let size = n_elements(&info.shape).and_then(|n| n.checked_mul(element_type.size())).map(|n| n as u64);
-        let end = size.and_then(|size| start.checked_add(size));
-        if info.data_offsets[0] != start || Some(info.data_offsets[1]) != end {
-            let (shape, found) = (info.shape, info.data_offsets);
-            return Err(Defect::Offsets { name, shape, found, expected: (start, end) });
-        }
-        start = info.data_offsets[1];
-        layout.push((name, info, element_type));
+    let table: Metadata = serde_json::from_slice(header).map_err(|cause| Defect::Header(cause.to_string()))?;
+    // Before any value is copied.
+    if table.data_len() != values.len() {
+        return Err(Defect::Length { found: values.len() as u64, expected: table.data_len() as u64 });
     }
-    if start != values.len() as u64 {
-        return Err(Defect::Length { found: values.len() as u64, expected: start });
-    }
-
     let mut tensors = BTreeMap::new();
-    for (name, info, element_type) in layout {
-        let [from, to] = info.data_offsets.map(|offset| offset as usize);
-        let values = element_type
-            .values_from_le(&values[from..to])
-            .map_err(|found| Defect::NotBoolean { name: name.clone(), found })?;
-        tensors.insert(name, Array { shape: info.shape, values });
+    for name in table.offset_keys() {
+        let info = table.info(&name).expect("its name is from the table");
+        let Some(element_type) = element_type(info.dtype) else {
+            return Err(Defect::ValueType { name, found: info.dtype.to_string() });
+        };
+        let (from, to) = info.data_offsets;
+        match element_type.values_from_le(&values[from..to]) {
+            Ok(values) => drop(tensors.insert(name, Array { shape: info.shape.clone(), values })),
+            Err(found) => return Err(Defect::NotBoolean { name, found }),
+        }
     }
+    let metadata = table.metadata().iter().flatten().map(|(key, text)| (key.clone(), text.clone())).collect();
     Ok(Tensors { tensors, metadata })
 }
 
@@ -243,42 +214,42 @@ fn write_tensors(
 ) -> io::Result<()> {
     let header = header(sorted, metadata)?;
     out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(header.as_bytes())?;
+    out.write_all(&header)?;
     sorted.iter().try_for_each(|(_, tensor)| tensor.values().write_le(out))
 }
 
-fn header(sorted: &[(&str, ArrayView<'_>)], metadata: &BTreeMap<String, String>) -> Result<String, serde_json::Error> {
-    let mut entries = Vec::with_capacity(sorted.len() + 1);
-    // The reference implementation takes no empty table.
-    if !metadata.is_empty() {
-        entries.push(format!("{}:{}", serde_json::to_string(METADATA_KEY)?, serde_json::to_string(metadata)?));
-    }
+fn header(sorted: &[(&str, ArrayView<'_>)], metadata: &BTreeMap<String, String>) -> io::Result<Vec<u8>> {
+    let mut infos = Vec::with_capacity(sorted.len());
     let mut start = 0;
     for (name, tensor) in sorted {
         let values = tensor.values();
-        let end = start + values.len() as u64 * values.element_type().size() as u64;
-        let dtype = dtype(values.element_type()).to_owned();
-        let info = Info { dtype, shape: tensor.shape().to_vec(), data_offsets: [start, end] };
-        entries.push(format!("{}:{}", serde_json::to_string(name)?, serde_json::to_string(&info)?));
+        let end = start + values.len() * values.element_type().size();
+        let info = TensorInfo {
+            dtype: dtype(values.element_type()),
+            shape: tensor.shape().to_vec(),
+            data_offsets: (start, end),
+        };
+        infos.push(((*name).to_owned(), info));
         start = end;
     }
-    let mut header = format!("{{{}}}", entries.join(","));
+    let tensors = Metadata::new(None, infos).map_err(|cause| io::Error::other(cause.to_string()))?;
+    let mut header = serde_json::to_vec(&Header { metadata, tensors: &tensors })?;
     // Spaces to a multiple of eight, so that the values are aligned.
-    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    header.resize(header.len().next_multiple_of(LENGTH_BYTES), b' ');
     Ok(header)
 }
 
-fn dtype(element_type: ElementType) -> &'static str {
+fn dtype(element_type: ElementType) -> Dtype {
     match element_type {
-        ElementType::F64 => "F64",
-        ElementType::F32 => "F32",
-        ElementType::I64 => "I64",
-        ElementType::U8 => "U8",
-        ElementType::Bool => "BOOL",
+        ElementType::F64 => Dtype::F64,
+        ElementType::F32 => Dtype::F32,
+        ElementType::I64 => Dtype::I64,
+        ElementType::U8 => Dtype::U8,
+        ElementType::Bool => Dtype::BOOL,
     }
 }
 
-fn element_type(dtype: &str) -> Option<ElementType> {
+fn element_type(dtype: Dtype) -> Option<ElementType> {
     use ElementType::{Bool, F32, F64, I64, U8};
     [F64, F32, I64, U8, Bool].into_iter().find(|t| self::dtype(*t) == dtype)
 }
@@ -287,7 +258,7 @@ fn element_type(dtype: &str) -> Option<ElementType> {
 mod tests {
     use super::*;
     use crate::array::OwnedValues;
-    use ::safetensors::{Dtype, SafeTensors, tensor::TensorView};
+    use ::safetensors::{SafeTensors, tensor::TensorView};
     use proptest::prelude::*;
 
     /// Golden file: the Python package safetensors 0.8.0, `numpy.save_file` of the tensors in [`golden_tensors`].
@@ -348,6 +319,24 @@ mod tests {
     }
 
     #[test]
+    fn equal_content_is_equal_bytes() {
+        let metadata = ["run", "b", "a"].map(|key| (key.to_owned(), key.to_owned()));
+        let (x, y) = ([1.0f32, 2.0], [3i64]);
+        let views = [("x", ArrayView::new(&[2, 1], &x[..]).unwrap()), ("y", ArrayView::new(&[1], &y[..]).unwrap())];
+        let found = bytes(Path::new(""), &views, &BTreeMap::from(metadata)).unwrap();
+        let header = concat!(
+            r#"{"__metadata__":{"a":"a","b":"b","run":"run"},"y":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},"#,
+            r#""x":{"dtype":"F32","shape":[2,1],"data_offsets":[8,16]}}     "#,
+        );
+        assert_eq!(found[..8], (header.len() as u64).to_le_bytes());
+        assert_eq!(str::from_utf8(&found[8..8 + header.len()]), Ok(header));
+        assert_eq!(
+            found[8 + header.len()..],
+            [&3i64.to_le_bytes()[..], &1f32.to_le_bytes(), &2f32.to_le_bytes()].concat()
+        );
+    }
+
+    #[test]
     fn an_empty_file_and_reserved_names() {
         assert_eq!(from_bytes(&bytes_of(&Tensors::default())), Ok(Tensors::default()));
         let folder = tempfile::tempdir().unwrap();
@@ -387,16 +376,18 @@ mod tests {
         for (shape, from, to) in
             [("[2]", 0, 4), ("[1]", 4, 8), ("[1]", 8, 4), ("[4294967296,4294967296]", 0, 8), ("[1]", 0, u64::MAX)]
         {
-            assert!(
-                matches!(of(&tensor("F32", shape, from, to), &[0; 8]), Defect::Offsets { .. }),
-                "{shape} {from} {to}"
-            );
+            assert!(matches!(of(&tensor("F32", shape, from, to), &[0; 8]), Defect::Header(_)), "{shape} {from} {to}");
         }
-        let overlap = concat!(
-            r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"#,
-            r#""b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#
-        );
-        assert!(matches!(of(overlap, &[0; 3]), Defect::Offsets { name, .. } if name == "b"));
+        let overlap = r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
+        assert!(matches!(of(overlap, &[0; 3]), Defect::Header(reason) if reason.contains("`b`")));
+        // Extents whose sum with the header's length overflows.
+        let size = (1u64 << 61) - 1;
+        let extents = (0..8).map(|k| {
+            let (from, to) = (k * size, (k + 1) * size);
+            format!(r#""t{k}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{from},{to}]}}"#)
+        });
+        let (header, expected) = (format!("{{{}}}", extents.collect::<Vec<_>>().join(",")), 8 * size);
+        assert_eq!(of(&header, &[0; 8]), Defect::Length { found: 8, expected });
     }
 
     proptest! {

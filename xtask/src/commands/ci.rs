@@ -1,4 +1,4 @@
-//! `cargo xtask test`, `bench` and `ci`: the same commands for a person and for a gate.
+//! `cargo xtask test`, `bench`, `package` and `ci`: the same commands for a person and for a gate.
 
 use crate::{tidy, workspace};
 use anyhow::{Context, Result, bail};
@@ -53,7 +53,24 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
     finish(command)
 }
 
-/// Formatting, lints, tidy, tests and documentation, cheapest first.
+/// Members that are not for others to take.
+const UNPUBLISHED: [&str; 4] = ["superlinear-benches", "superlinear-fuzz", "superlinear-tests", "xtask"];
+
+/// Packages every crate and builds each from its package, its siblings from theirs: with its default features and with
+/// none. What was compiled of their dependencies is kept between runs.
+///
+/// # Errors
+/// When a crate cannot be packaged, or does not build from what is in its package.
+pub(crate) fn package() -> Result<()> {
+    for features in ["--features=", "--no-default-features"] {
+        let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet", features]);
+        command.args(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
+        finish(command)?;
+    }
+    Ok(())
+}
+
+/// Formatting, lints, tidy, tests, documentation and packages, cheapest first.
 ///
 /// # Errors
 /// When one of them fails.
@@ -64,7 +81,12 @@ pub(crate) fn run() -> Result<()> {
     test(false, &[])?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--release", "--quiet"])?;
     docs.env("RUSTDOCFLAGS", "--deny warnings");
-    finish(docs)
+    finish(docs)?;
+    // What no other step compiles.
+    let fetch =
+        ["clippy", "--package", "xtask", "--features", "fetch", "--release", "--quiet", "--", "--deny", "warnings"];
+    finish(cargo(&fetch))?;
+    package()
 }
 
 /// Cargo, to be run in the checkout around the current folder.

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use superlinear_datasets::cache::{self, FileReport, FileState};
+#[cfg(feature = "fetch")]
 use superlinear_datasets::fetch::{FetchConfig, fetch};
 use superlinear_datasets::import::{Outcome, import};
 use superlinear_datasets::{DatasetName, Progress, embed, embed::EmbedReport, embedded};
@@ -33,7 +34,7 @@ enum DataCommand {
         #[arg(value_name = "NAME")]
         names: Vec<DatasetName>,
     },
-    /// Download the original files from their official hosts
+    /// Download the original files from their official hosts (in a build with `--features fetch`)
     Fetch {
         /// Which data sets [default: all: mnist, fashion-mnist, cifar10]
         #[arg(value_name = "NAME")]
@@ -119,6 +120,18 @@ fn fetch_all(dir: &Path, names: &[DatasetName], base_url: Option<String>) -> Res
     if base_url.is_some() && names.len() != 1 {
         bail!("--base-url: found {} data sets, expected one: their files have the same names", names.len());
     }
+    download(dir, names, base_url)
+}
+
+/// Downloads take a TLS library that nothing else needs and that costs a first build a minute.
+#[cfg(not(feature = "fetch"))]
+fn download(_: &Path, _: &[DatasetName], _: Option<String>) -> Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    bail!("this build cannot download; use `cargo run --release -p xtask --features fetch -- {}`", words.join(" "))
+}
+
+#[cfg(feature = "fetch")]
+fn download(dir: &Path, names: &[DatasetName], base_url: Option<String>) -> Result<()> {
     let config = FetchConfig { base_url, ..FetchConfig::default() };
     let mut display = Display::new();
     let mut problems = Vec::new();
@@ -154,7 +167,7 @@ fn verify(dir: &Path, names: &[DatasetName]) -> Result<()> {
 }
 
 fn embed_files(from: &Path, to: &Path, names: &[DatasetName]) -> Result<()> {
-    let all = embedded::SUBSETS.map(|subset| subset.dataset);
+    let all: Vec<_> = embedded::SUBSETS.iter().map(|subset| subset.dataset).collect();
     let reports = embed::embed(from, to, if names.is_empty() { &all } else { names })?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "| file | bytes | SHA-256 | bytes unpacked | SHA-256 unpacked |\n|---|---|---|---|---|")?;

@@ -1,7 +1,9 @@
 //! The bounds of somebody's dense per-sample Hessians: nothing is taken on trust, symmetry included.
 
 use super::{BoundsError, Curvature, PointwiseExponents, Wedge, WedgeReport};
-use faer::{Mat, MatRef, Side};
+use faer::{Mat, MatRef};
+use superlinear_spectra::{EighError, eigh};
+use thiserror::Error;
 
 /// An ensemble held against the bounds along given directions.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,48 @@ pub struct DenseCheck {
     pub exponents: PointwiseExponents,
 }
 
+/// Why an ensemble could not be held against the bounds.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum DenseError {
+    /// A per-sample Hessian holds an entry that is infinite or not a number.
+    #[error("sample {sample}: an entry is not finite")]
+    NotFinite {
+        /// Which one.
+        sample: usize,
+    },
+    /// A per-sample Hessian is not symmetric.
+    #[error("sample {sample}: entries ({row}, {column}) and ({column}, {row}) differ by {difference:e}")]
+    NotSymmetric {
+        /// Which one.
+        sample: usize,
+        /// Row of the first entry that differs from its mirror image.
+        row: usize,
+        /// Its column.
+        column: usize,
+        /// By how much.
+        difference: f64,
+    },
+    /// A direction is not of length 1.
+    #[error("direction {direction} has length {norm}: expected 1")]
+    NotUnit {
+        /// Which one.
+        direction: usize,
+        /// Its length.
+        norm: f64,
+    },
+    /// The eigenpairs of a per-sample Hessian fail their check.
+    #[error("sample {sample}: {cause}")]
+    Eigenpairs {
+        /// Which one.
+        sample: usize,
+        /// What is wrong with them.
+        cause: EighError,
+    },
+    /// The diagonals are none that the bounds speak of: those of an ensemble without curvature.
+    #[error(transparent)]
+    Bounds(#[from] BoundsError),
+}
+
 /// Holds symmetric `h_p` (all `d × d`, weights `1/N`) against `MATH [13]` along the unit columns of `V` (`d × k`).
 ///
 /// Directions with `|vᵀHv| ≤ √ε·κ_max` are flagged, and bounds may be passed by the factor `1 + 8d√ε`: a product
@@ -32,20 +76,20 @@ pub struct DenseCheck {
 /// eigenproblem a sample.
 ///
 /// # Errors
-/// [`BoundsError::NotSymmetric`], [`BoundsError::Sample`] for entries that are not finite, [`BoundsError::NotUnit`],
-/// and [`BoundsError::Parameter`] for an ensemble without curvature.
+/// [`DenseError`], of the first direction or sample that has one; [`BoundsError::Parameter`] for an ensemble without
+/// curvature.
 ///
 /// # Panics
 /// When there are no samples, or shapes differ.
 #[track_caller]
-pub fn check_dense(hessians: &[Mat<f64>], V: MatRef<'_, f64>) -> Result<DenseCheck, BoundsError> {
+pub fn check_dense(hessians: &[Mat<f64>], V: MatRef<'_, f64>) -> Result<DenseCheck, DenseError> {
     assert!(!hessians.is_empty(), "an ensemble of at least one sample");
     let (d, k, n) = (V.nrows(), V.ncols(), hessians.len() as f64);
     for (direction, v) in V.col_iter().enumerate() {
         let norm = v.norm_l2();
         // A range contains nothing that is not a number.
         if !(1.0 - 1e-8..=1.0 + 1e-8).contains(&norm) {
-            return Err(BoundsError::NotUnit { direction, norm });
+            return Err(DenseError::NotUnit { direction, norm });
         }
     }
     let [mut h_diag, mut m2_diag, mut abs_diag] = [(); 3].map(|()| vec![0.0; k]);
@@ -54,24 +98,23 @@ pub fn check_dense(hessians: &[Mat<f64>], V: MatRef<'_, f64>) -> Result<DenseChe
         assert_eq!(h.shape(), (d, d), "sample {sample}: a matrix of the order of the directions");
         let largest = h.norm_max();
         if !largest.is_finite() {
-            return Err(BoundsError::Sample { sample });
+            return Err(DenseError::NotFinite { sample });
         }
         for column in 0..d {
             for row in 0..column {
                 let difference = (h[(row, column)] - h[(column, row)]).abs();
                 if difference > 1e-12 * largest {
-                    return Err(BoundsError::NotSymmetric { sample, row, column, difference });
+                    return Err(DenseError::NotSymmetric { sample, row, column, difference });
                 }
             }
         }
-        // The eigensolver has absolute thresholds; a power of two is exact.
-        let unit = if largest > 0.0 { 2_f64.powi(largest.log2().floor().clamp(-1_000.0, 1_000.0) as i32) } else { 1.0 };
-        let scaled = Mat::from_fn(d, d, |i, j| h[(i, j)] / unit);
-        let eigen = scaled.self_adjoint_eigen(Side::Lower).map_err(|_| BoundsError::Sample { sample })?;
-        let kappa: Vec<f64> = eigen.S().column_vector().iter().map(|kappa| kappa * unit).collect();
+        // Exactly symmetric, for the check of its eigenpairs is finer than the one above.
+        let mirrored = Mat::from_fn(d, d, |i, j| h[(i.max(j), i.min(j))]);
+        let eigen = eigh(mirrored.as_ref()).map_err(|cause| DenseError::Eigenpairs { sample, cause })?;
+        let kappa = &eigen.values;
         kappa_max = kappa.iter().fold(kappa_max, |most, kappa| most.max(kappa.abs()));
         kappa_min = kappa.iter().fold(kappa_min, |least, kappa| least.min(*kappa));
-        let (image, cosines) = (h * V, eigen.U().transpose() * V);
+        let (image, cosines) = (h * V, eigen.vectors.transpose() * V);
         for i in 0..k {
             // Both from the one product h v, so that the left bound holds however small the direction's curvature.
             h_diag[i] += V.col(i).transpose() * image.col(i) / n;
@@ -124,13 +167,13 @@ mod tests {
         let error = |h: Mat<f64>| check_dense(&[Mat::identity(2, 2), h], V.as_ref()).unwrap_err();
         assert_eq!(
             error(faer::mat![[1.0, 0.5], [0.0, 1.0]]),
-            BoundsError::NotSymmetric { sample: 1, row: 0, column: 1, difference: 0.5 }
+            DenseError::NotSymmetric { sample: 1, row: 0, column: 1, difference: 0.5 }
         );
-        assert_eq!(error(faer::mat![[f64::INFINITY, 0.0], [0.0, 1.0]]), BoundsError::Sample { sample: 1 });
+        assert_eq!(error(faer::mat![[f64::INFINITY, 0.0], [0.0, 1.0]]), DenseError::NotFinite { sample: 1 });
         let long = faer::mat![[1.0, 1.0], [0.0, 1.0]];
         let found = check_dense(&[Mat::identity(2, 2)], long.as_ref());
-        assert!(matches!(found, Err(BoundsError::NotUnit { direction: 1, .. })));
+        assert!(matches!(found, Err(DenseError::NotUnit { direction: 1, .. })));
         let flat = check_dense(&[Mat::zeros(2, 2)], V.as_ref());
-        assert!(matches!(flat, Err(BoundsError::Parameter { field: "kappa_max", .. })));
+        assert!(matches!(flat, Err(DenseError::Bounds(BoundsError::Parameter { field: "kappa_max", .. }))));
     }
 }
