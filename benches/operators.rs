@@ -1,4 +1,5 @@
-//! Curvature operators over all parameters: a Hessian-vector product in gradients, 32 vectors at once in single products.
+//! Curvature operators over all parameters: a Hessian-vector product in gradients, 32 vectors at once in single
+//! products.
 //!
 //! Everything runs on one thread of the same process; ratios are of the shortest runs. The gradient is the cheaper of a
 //! training step's, over the same samples in batches, and of the operators' own pass.

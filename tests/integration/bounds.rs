@@ -98,7 +98,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if slow() { 10_000 } else { 200 }))]
 
-    /// Per-sample Hessians of a network, dense, judged as anybody's are: along any directions, at any scale of the inputs.
+    /// Per-sample Hessians of a network, dense, judged as anybody's are: along any directions, at any scale of the
+    /// inputs.
     #[test]
     fn hold_for_dense_hessians_of_networks(
         activation in select(&ACTIVATIONS[..]), loss in select(&LOSSES[..]), n_samples in 1usize..6, exponent in -12..12_i32,

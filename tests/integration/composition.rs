@@ -1,4 +1,5 @@
-//! The algebra of `superlinear-spectra` over the operators of `superlinear-curvature`, against the same of dense matrices.
+//! The algebra of `superlinear-spectra` over the operators of `superlinear-curvature`, against the same of dense
+//! matrices.
 
 use crate::cases::Case;
 use faer::dyn_stack::{MemBuffer, MemStack};

@@ -1,6 +1,7 @@
 //! The slow dense truth in all parameters of any network, convolutions, pooling and biases included.
 //!
-//! Logits by the definitions of the layers on hyper-dual numbers (see [`crate::reference`]), one pair of parameters at a time.
+//! Logits by the definitions of the layers on hyper-dual numbers (see [`crate::reference`]), one pair of parameters at
+//! a time.
 
 use crate::reference::{HyperDual, Number, activate, loss, softmax};
 use faer::Mat;

@@ -13,21 +13,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// When a check finds something, or there is no checkout.
 pub(crate) fn run() -> Result<()> {
-    let root = root();
-    let mut findings = Vec::new();
-    crates_are_on_the_map(&root, &mut findings)?;
-    packages_carry_the_licences(&root, &mut findings)?;
-    for file in source_files(&root)? {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
-        let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
-        if !text.starts_with("//!") {
-            findings.push(format!("{name}: opens without a `//!` line that says what it is"));
-        }
-        let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default().lines().count();
-        if before_tests > 500 {
-            findings.push(format!("{name}: {before_tests} lines before tests; look for the second idea"));
-        }
-    }
+    let findings = check(&workspace::root()?)?;
     if findings.is_empty() { Ok(()) } else { bail!("tidy found:\n  {}", findings.join("\n  ")) }
 }
 
@@ -35,6 +21,7 @@ pub(crate) fn run() -> Result<()> {
 fn check(root: &Path) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     crates_are_on_the_map(root, &mut findings)?;
+    packages_carry_the_licences(root, &mut findings)?;
     let mathematics = Definitions::of_page(&read(&root.join(PAGE))?, &mut findings);
     for file in files(root)? {
         let text = read(&file)?;
@@ -99,10 +86,11 @@ fn packages_carry_the_licences(root: &Path, findings: &mut Vec<String>) -> Resul
     Ok(())
 }
 
-fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
+/// Sources and documents: Rust and Markdown files, those at the root included.
+fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> =
-        ["crates", "data", "xtask", "tests", "benches", "fuzz"].map(|name| root.join(name)).to_vec();
-    let mut files = Vec::new();
+        ["crates", "data", "xtask", "tests", "benches", "fuzz", "docs"].map(|name| root.join(name)).to_vec();
+    let mut files: Vec<PathBuf> = list(root)?.into_iter().filter(|path| has_extension(path, "md")).collect();
     while let Some(folder) = folders.pop() {
         for path in list(&folder)? {
             if path.is_dir() {

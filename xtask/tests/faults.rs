@@ -1,6 +1,7 @@
 //! Reproductions that are killed, shared, damaged and gone on with: the numbers are those of one that ran through.
 //!
-//! All on a profile of two tiny networks that takes a second. With `SUPERLINEAR_SLOW=1` the process is killed at 200 points.
+//! All on a profile of two tiny networks that takes a second. With `SUPERLINEAR_SLOW=1` the process is killed at 200
+//! points.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

@@ -75,7 +75,8 @@ fn embedded_names() -> String {
     SUBSETS.iter().map(|subset| subset.dataset.as_str()).collect::<Vec<_>>().join(", ")
 }
 
-/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to the
+/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to
+/// the
 /// folder `<to>/<data set>`.
 ///
 /// A file that already has the content is left as it is: another version of the compressor is no reason for other

@@ -14,7 +14,8 @@ const TRAINING_SHARE: f64 = 0.7;
 const SMALL_TRAINING_SHARE: f64 = 0.35;
 /// Share of the `f64` matrix-product speed that the moments reach.
 const MOMENTS_SHARE: f64 = 0.65;
-/// Operations of the eigendecomposition with its check and of two matrices in its basis, in units of `P³`, at full speed.
+/// Operations of the eigendecomposition with its check and of two matrices in its basis, in units of `P³`, at full
+/// speed.
 const EIGEN_CUBES: f64 = 36.0;
 /// The same for two or three further decompositions and the samples.
 const SPECTRAL_CUBES: f64 = 90.0;
@@ -48,7 +49,8 @@ impl Speed {
     }
 }
 
-/// What a run costs beside others, the same on every machine: seconds at one `f64` operation a second and two `f32` ones.
+/// What a run costs beside others, the same on every machine: seconds at one `f64` operation a second and two `f32`
+/// ones.
 pub fn operations(spec: &RunSpec) -> f64 {
     cost(spec, Speed { single: 2.0, double: 1.0 }, Keep::Summary).seconds
 }

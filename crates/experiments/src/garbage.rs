@@ -26,7 +26,8 @@ pub struct Needless {
 
 /// Finds what no result in `results`, and no request under way there, needs; and removes it if `remove`.
 ///
-/// Holds the lock on work alone meanwhile, so that no process trains or analyses there. Only files that were read as our own
+/// Holds the lock on work alone meanwhile, so that no process trains or analyses there. Only files that were read as
+/// our own
 /// records, and leftovers that our writers named, are removed; links are not followed.
 ///
 /// # Errors
@@ -58,7 +59,8 @@ pub fn sweep(results: &Path, remove: bool) -> Result<Needless> {
     Ok(needless)
 }
 
-/// The folders and the layers' records that finished results were made of; `None` when there are none, and all is needed.
+/// The folders and the layers' records that finished results were made of; `None` when there are none, and all is
+/// needed.
 fn used_by(results: &Path) -> Result<Option<BTreeSet<PathBuf>>> {
     if !results.join(MANIFEST).is_file() {
         return Ok(None);

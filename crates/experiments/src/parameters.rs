@@ -24,7 +24,8 @@ pub fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
     names
 }
 
-/// The parameters that `names` stand for: `fc2` is a layer's weight with its bias, `fc2.weight` the weight alone, `all` all.
+/// The parameters that `names` stand for: `fc2` is a layer's weight with its bias, `fc2.weight` the weight alone, `all`
+/// all.
 ///
 /// # Errors
 /// When there are no names, one is unknown (the known ones are listed), or a tensor is named twice.

@@ -1,6 +1,8 @@
-//! From a request to finished runs: every stage is done once, by whichever process comes first, and found by the others.
+//! From a request to finished runs: every stage is done once, by whichever process comes first, and found by the
+//! others.
 //!
-//! A stage of a run leaves a record in the run's folder ([`run_dir`](crate::run_dir)); one that is there and intact is not
+//! A stage of a run leaves a record in the run's folder ([`run_dir`](crate::run_dir)); one that is there and intact is
+//! not
 //! done again. So the same call goes on from what was stopped at any instant.
 
 use crate::analyse::{analyse, layer_matrices};

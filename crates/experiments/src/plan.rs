@@ -67,7 +67,8 @@ pub struct Needs {
 }
 
 impl Plan {
-    /// Reads a plan; `file` is its name, for messages, and `paper` the paper's plan, by which its runs are at scale or not.
+    /// Reads a plan; `file` is its name, for messages, and `paper` the paper's plan, by which its runs are at scale or
+    /// not.
     ///
     /// # Errors
     /// When the text is no plan, naming file, line and key.
@@ -138,7 +139,8 @@ impl Plan {
         Ok(runs)
     }
 
-    /// Whether a run has as many images of each class and as many epochs as this plan's run of the same network, data, loss
+    /// Whether a run has as many images of each class and as many epochs as this plan's run of the same network, data,
+    /// loss
     /// and classes: as the paper's, if this is the paper's plan.
     fn is_matched_by(&self, run: &RunSpec) -> bool {
         let key = |run: &RunSpec| (run.dataset, run.network.clone(), run.loss, run.n_classes);

@@ -1,4 +1,5 @@
-//! Stored networks, analysed again: every record has to agree to the last bit, times aside; so have its matrices, where they were
+//! Stored networks, analysed again: every record has to agree to the last bit, times aside; so have its matrices, where
+//! they were
 //! kept.
 
 use crate::analyse::{analyse, layer_matrices};

@@ -117,7 +117,8 @@ pub struct LayerRecord {
     pub slopes_s: f64,
 }
 
-/// Sampling errors of exponents over the top directions that are above the noise, by a bootstrap over samples in the fixed
+/// Sampling errors of exponents over the top directions that are above the noise, by a bootstrap over samples in the
+/// fixed
 /// eigenbasis of `H`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlopesRecord {
@@ -198,7 +199,8 @@ pub struct Term {
 /// What a run's folder is of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AboutRecord {
-    /// The settings that were asked for when the folder was made, in JSON; those of the analysis may have changed since.
+    /// The settings that were asked for when the folder was made, in JSON; those of the analysis may have changed
+    /// since.
     pub spec: String,
     /// SHA-256 of the data set's images and labels, in hexadecimal.
     pub data: String,
@@ -233,8 +235,10 @@ pub struct StateRecord {
 
 /// The matrices of an analysed layer in the parameter basis, each once: `a_ij` for `i ≤ j`, column by column.
 ///
-/// They are kept as evidence, to compare with what another machine or a later version makes of the same network. Nothing is
-/// computed from them: reading them would save an export a fifth of its time at most, since the eigenpairs and the duality's five
+/// They are kept as evidence, to compare with what another machine or a later version makes of the same network.
+/// Nothing is
+/// computed from them: reading them would save an export a fifth of its time at most, since the eigenpairs and the
+/// duality's five
 /// moments, which share their panels with these three, have to be had all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MomentsRecord {

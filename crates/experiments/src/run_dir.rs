@@ -9,7 +9,8 @@
 //! | `layer2-epoch-0020-<hash>.rec` | an analysed layer; the hash is that of the analysis' settings |
 //! | `moments2-epoch-0020-<hash>.rec` | its matrices, with `--keep moments` |
 //!
-//! The folder is called `<id>-<hash>`, by the hash of what determines training. Each record repeats the hash that it belongs
+//! The folder is called `<id>-<hash>`, by the hash of what determines training. Each record repeats the hash that it
+//! belongs
 //! to, so that a file from another folder is not believed. Locks stand beside the folders and are never deleted.
 
 use crate::identity::Key;
@@ -233,7 +234,8 @@ impl<T: Record + Consistent> Stage<T> {
         Ok(kept.value)
     }
 
-    /// The record if there is one. A damaged or foreign one is set aside, said so, and counts as none. Only for who holds the
+    /// The record if there is one. A damaged or foreign one is set aside, said so, and counts as none. Only for who
+    /// holds the
     /// lock.
     ///
     /// # Errors

@@ -111,7 +111,8 @@ impl ShardArg {
 impl Shard {
     /// This share of the runs, in their order.
     ///
-    /// The costliest run goes first, each to the share that has the least to do so far: a function of the list of runs alone.
+    /// The costliest run goes first, each to the share that has the least to do so far: a function of the list of runs
+    /// alone.
     pub fn of(self, specs: &[RunSpec]) -> Vec<RunSpec> {
         let costs: Vec<f64> = specs.iter().map(cost::operations).collect();
         let mut order: Vec<usize> = (0..specs.len()).collect();

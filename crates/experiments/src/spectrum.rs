@@ -115,7 +115,8 @@ impl Question {
         )
     }
 
-    /// The name of its folder: `<run>-<selection>`, with the operator, the images and the seed where they are not the default.
+    /// The name of its folder: `<run>-<selection>`, with the operator, the images and the seed where they are not the
+    /// default.
     pub fn name(&self) -> String {
         let of = match &self.of {
             Of::Files { weights, .. } => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
@@ -387,7 +388,8 @@ fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong) -> G
     Gamma { c: fit(Diagonal::Covariance), m2: fit(Diagonal::SecondMoment) }
 }
 
-/// The most, to first order, by which each `X_ii` differs between the Ritz vector and the eigenvector that it approximates.
+/// The most, to first order, by which each `X_ii` differs between the Ritz vector and the eigenvector that it
+/// approximates.
 pub fn ritz_errors(top: &Lanczos, diagonals: &DiagonalsAlong, of: Diagonal) -> Vec<f64> {
     let rotations = top.rotations();
     diagonals.moved_by(of, &rotations.outside, rotations.inside.as_ref())
@@ -419,7 +421,8 @@ fn leading(question: &Question, operator: &dyn LinOp<f64>, observer: &dyn Observ
     Ok(found)
 }
 
-/// The Ritz values, whose sum is the trace on their vectors whether they have converged or not, and an estimate of the rest.
+/// The Ritz values, whose sum is the trace on their vectors whether they have converged or not, and an estimate of the
+/// rest.
 fn trace(
     question: &Question,
     operator: &dyn LinOp<f64>,

@@ -15,10 +15,12 @@ use superlinear_datasets::{Classes, Dataset, DrawPolicy, Normalisation, draw_tes
 use superlinear_nets::Network;
 use superlinear_training::{EpochRecord, ImageSamples, TrainingRun, TrainingState, evaluate};
 
-/// The network after these epochs is kept by every training, whoever asks for it or not: so that a later analysis finds it.
+/// The network after these epochs is kept by every training, whoever asks for it or not: so that a later analysis finds
+/// it.
 const KEPT_EPOCHS: [usize; 9] = [1, 10, 20, 30, 50, 70, 80, 90, 100];
 
-/// A network in training is saved so seldom that this does not take more than so small a part of the time, however slow the disk.
+/// A network in training is saved so seldom that this does not take more than so small a part of the time, however slow
+/// the disk.
 const SAVING_PART: u32 = 100;
 
 /// How trainings are stored.
@@ -52,13 +54,15 @@ pub fn kept_epochs(spec: &RunSpec, keep: Keep) -> Vec<usize> {
     epochs
 }
 
-/// The training of a run: as stored, or continued from where it was last saved, or begun. The networks that `spec` asks for
+/// The training of a run: as stored, or continued from where it was last saved, or begun. The networks that `spec` asks
+/// for
 /// are stored too. `epochs_done` hears of numbers of images.
 ///
 /// Only for who holds the lock of the training stage.
 ///
 /// # Errors
-/// When a class has too few images, a number stops being finite, something cannot be read or written, or the observer stops it;
+/// When a class has too few images, a number stops being finite, something cannot be read or written, or the observer
+/// stops it;
 /// the network has been saved then.
 pub fn train_run(
     spec: &RunSpec,

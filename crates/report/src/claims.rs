@@ -1,7 +1,9 @@
-//! The paper's claims, each judged by the paper's own statistic; stricter ones of ours stand beside it and never decide.
+//! The paper's claims, each judged by the paper's own statistic; stricter ones of ours stand beside it and never
+//! decide.
 //!
 //! Thresholds stand in the file of their claim and nowhere else, each with its reason. The paper gives numbers without
-//! intervals, so its statistics are judged by the estimate: for exponents the mean over the seeds of a setting, as in its
+//! intervals, so its statistics are judged by the estimate: for exponents the mean over the seeds of a setting, as in
+//! its
 //! Table 1. Ours are judged run by run with their intervals, see [`case`].
 
 mod alignment;
@@ -175,7 +177,8 @@ impl OfSeed {
     }
 }
 
-/// The mean over the seeds of each setting, held against `asked`; its interval is Student's t over seeds, or that of the run
+/// The mean over the seeds of each setting, held against `asked`; its interval is Student's t over seeds, or that of
+/// the run
 /// where there is one.
 fn over_seeds(quantity: &'static str, asked: Asked, found: impl Iterator<Item = OfSeed>) -> Result<Vec<Case>> {
     let mut settings: Vec<(String, Vec<OfSeed>)> = Vec::new();

@@ -1,4 +1,5 @@
-//! What a reader should know first: whether the finding reproduces, at which scale, where not, and a handful of numbers.
+//! What a reader should know first: whether the finding reproduces, at which scale, where not, and a handful of
+//! numbers.
 
 use crate::claims::{Case, Claim, Outcome, Verdict, number};
 use crate::fits::{Exponent, Exponents};
@@ -68,7 +69,8 @@ const QUANTITIES: [(&str, &str); 5] = [
 
 type Number = (Option<f64>, Option<[f64; 2]>);
 
-/// The numbers of one loss: of all seeds of its setting with the most classes, the first data set and network that has it.
+/// The numbers of one loss: of all seeds of its setting with the most classes, the first data set and network that has
+/// it.
 fn column(runs: &[RunRecord], loss: Loss) -> Result<Option<(String, [Number; 5])>> {
     let of_loss = || runs.iter().filter(|run| run.spec.loss == loss);
     let Some(most) = of_loss().map(|run| run.spec.n_classes).max() else { return Ok(None) };
@@ -94,7 +96,8 @@ fn column(runs: &[RunRecord], loss: Loss) -> Result<Option<(String, [Number; 5])
     Ok(Some((format!("{}, {n}", first.spec.title()), numbers)))
 }
 
-/// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of them does
+/// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of them
+/// does
 /// not exist.
 fn over_seeds(values: &[Option<f64>]) -> Result<Number> {
     let Some(values) = values.iter().copied().collect::<Option<Vec<f64>>>() else { return Ok((None, None)) };

@@ -34,12 +34,14 @@ pub fn prepare(target: &Path) -> Result<()> {
     }
 }
 
-/// Draws, judges and writes everything into `target`: the summary and the page last, and then the manifest, which lists all.
+/// Draws, judges and writes everything into `target`: the summary and the page last, and then the manifest, which lists
+/// all.
 ///
 /// Only for who holds the lock of the results.
 ///
 /// # Errors
-/// When a fit is not possible, the results cannot be written, or the observer stops it; in the last case nothing is written.
+/// When a fit is not possible, the results cannot be written, or the observer stops it; in the last case nothing is
+/// written.
 pub fn publish(manifest: Manifest, runs: &[RunRecord], target: &Path, observer: &dyn Observer) -> Result<()> {
     let files = render(&manifest, runs, observer)?;
     observer.check()?;
@@ -99,7 +101,8 @@ fn remove_stale(target: &Path, earlier: &[(String, String)], files: &[(PathBuf, 
     }
 }
 
-/// Every file that [`publish`] makes of the records, by its name inside the folder of results; a function of the records and of
+/// Every file that [`publish`] makes of the records, by its name inside the folder of results; a function of the
+/// records and of
 /// the manifest's request, data, provenance and failures alone.
 ///
 /// # Errors

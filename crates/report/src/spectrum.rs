@@ -25,7 +25,8 @@ const PAIRS: &str = "pairs.csv";
 const FIGURE: &str = "spectrum";
 /// The vectors' file.
 const VECTORS: &str = "vectors.npz";
-/// Columns of [`PAIRS`]; for each of [`DIAGONALS`] follow its value, its standard error over draws of the images, and the most by
+/// Columns of [`PAIRS`]; for each of [`DIAGONALS`] follow its value, its standard error over draws of the images, and
+/// the most by
 /// which the Ritz vector can have moved it.
 const HEADER: [&str; 15] = [
     "index",

@@ -40,7 +40,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// 3: no times, which stand in the manifest; `plan` in place of `profile`; claims have the paper's part and ours; `gamma` names each pair of matrices, and `awd` is gone from it.
+    /// 3: no times, which stand in the manifest; `plan` in place of `profile`; claims have the paper's part and ours;
+    /// `gamma` names each pair of matrices, and `awd` is gone from it.
     pub const SCHEMA: u32 = 3;
 }
 

@@ -200,12 +200,12 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    /// `E‖[QAQᵀ, B]‖²`: MATH eq. 16 for centred spectra.
+    /// `E‖[QAQᵀ, B]‖²`: `MATH [16]` for centred spectra.
     fn expected_squared_commutator(A: &Traces, B: &Traces) -> f64 {
         commutator_factor(A.order) * A.centred_square * B.centred_square
     }
 
-    /// MATH eq. 16 as it stands there.
+    /// `MATH [16]` as it stands there.
     fn math_16(A: &Traces, B: &Traces) -> f64 {
         let P = A.order as f64;
         let denominator = P * (P - 1.0) * (P + 2.0);

@@ -41,7 +41,8 @@ pub fn inverse_participation_ratio(v: &[f64]) -> Result<f64, LocalisationError> 
     Ok(squares.map(|x| (x / norm) * (x / norm)).sum())
 }
 
-/// The inverse participation ratio of `t ⊗ a`, which is the product of those of `t` and `a`; the long vector is not formed.
+/// The inverse participation ratio of `t ⊗ a`, which is the product of those of `t` and `a`; the long vector is not
+/// formed.
 ///
 /// # Errors
 /// When `t` or `a` is zero, empty or not finite.

@@ -3,7 +3,8 @@
 //! | estimator | standard error after `m` products | when |
 //! |---|---|---|
 //! | [`hutchinson`](crate::hutchinson) | `∝ ‖A‖/√m` | few products, flat spectrum |
-//! | [`hutch_plus_plus`](crate::hutch_plus_plus) | falls as `1/m` and better for decaying spectra | an exact standard error is needed |
+//! | [`hutch_plus_plus`](crate::hutch_plus_plus) | falls as `1/m` and better for decaying spectra | an exact standard
+//! error is needed |
 //! | [`xtrace`](crate::xtrace) | the least for decaying spectra | the default for curvature |
 //! | [`xdiag`](crate::xdiag) | | the diagonal |
 //! | [`frobenius_squared`](crate::frobenius_squared) | as Hutch++ | `‖A‖²` |

@@ -9,7 +9,8 @@ use rand::{Rng, RngExt};
 /// How often each of `n` samples is drawn in each of `n_draws` resamples of size `n` with replacement: `n × n_draws`,
 /// every column adding up to `n`.
 ///
-/// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one matrix
+/// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one
+/// matrix
 /// product.
 #[cfg(feature = "matrices")]
 pub fn resample_counts(n: usize, n_draws: usize, rng: &mut impl Rng) -> Mat<f64> {

@@ -101,7 +101,8 @@ pub struct LogErrors {
     pub correlation: Vec<f64>,
 }
 
-/// York's line: every point with its own standard deviations and the correlation of its two errors (D. York et al., 2004).
+/// York's line: every point with its own standard deviations and the correlation of its two errors (D. York et al.,
+/// 2004).
 ///
 /// The weight of a point is one over its variance across the line, `σ_y² + b²σ_x² − 2bρσ_xσ_y`. A coordinate without
 /// error is allowed, a point without any is not.

@@ -63,7 +63,7 @@ const UNPUBLISHED: [&str; 4] = ["superlinear-benches", "superlinear-fuzz", "supe
 /// When a crate cannot be packaged, or does not build from what is in its package.
 pub(crate) fn package() -> Result<()> {
     for features in ["--features=", "--no-default-features"] {
-        let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet", features]);
+        let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet", features])?;
         command.args(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
         finish(command)?;
     }
@@ -85,7 +85,7 @@ pub(crate) fn run() -> Result<()> {
     // What no other step compiles.
     let fetch =
         ["clippy", "--package", "xtask", "--features", "fetch", "--release", "--quiet", "--", "--deny", "warnings"];
-    finish(cargo(&fetch))?;
+    finish(cargo(&fetch)?)?;
     package()
 }
 

@@ -26,7 +26,8 @@ pub(crate) struct MergeArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When a folder is no share, shares answer different requests, runs are missing, twice there or of other settings, or the
+/// When a folder is no share, shares answer different requests, runs are missing, twice there or of other settings, or
+/// the
 /// results cannot be written. Nothing is written then.
 pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let voice = Voice::new(args.quiet);

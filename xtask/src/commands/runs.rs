@@ -1,4 +1,5 @@
-//! `cargo xtask runs`: what is stored of runs, for a person: which there are, how far, how large, and whether they are intact.
+//! `cargo xtask runs`: what is stored of runs, for a person: which there are, how far, how large, and whether they are
+//! intact.
 
 use anyhow::{Result, bail};
 use std::io::Write;
@@ -31,7 +32,8 @@ enum RunsCommand {
     },
     /// Read every record and say which are damaged or do not belong; changes nothing
     Verify,
-    /// Remove what no result needs: files set aside, leftovers of dead processes, and runs, layers and matrices that the
+    /// Remove what no result needs: files set aside, leftovers of dead processes, and runs, layers and matrices that
+    /// the
     /// finished results beside them do not use
     Gc {
         /// Only say what would go

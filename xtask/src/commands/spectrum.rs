@@ -1,4 +1,5 @@
-//! `cargo xtask spectrum`: leading eigenpairs, density, trace and exponents of a trained network's curvature over any parameters.
+//! `cargo xtask spectrum`: leading eigenpairs, density, trace and exponents of a trained network's curvature over any
+//! parameters.
 
 use super::{count, threads};
 use crate::voice::Voice;
@@ -22,7 +23,8 @@ pub(crate) struct SpectrumArgs {
     /// The same by name
     #[arg(long, value_name = "RUN_ID", conflicts_with = "run_id")]
     run: Option<String>,
-    /// In place of a run, any network of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in] and, where there is
+    /// In place of a run, any network of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in]
+    /// and, where there is
     /// one, `<layer>.bias`; `fc1` is then the first
     #[arg(long, value_name = "FILE", requires = "data", conflicts_with_all = ["run_id", "run"])]
     weights: Option<PathBuf>,
@@ -56,7 +58,8 @@ pub(crate) struct SpectrumArgs {
     /// Probes of the density, at least 2, or 0 for none
     #[arg(long, value_name = "N", default_value_t = 8)]
     probes: usize,
-    /// Also write the Ritz vectors: `vectors.npz` with `values` [K] and `vectors` [K, P], laid out as `layout` in spectrum.json
+    /// Also write the Ritz vectors: `vectors.npz` with `values` [K] and `vectors` [K, P], laid out as `layout` in
+    /// spectrum.json
     #[arg(long)]
     vectors: bool,
     /// Seeds the random vectors
@@ -156,7 +159,8 @@ impl SpectrumArgs {
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no such run, parameter or pair, the data are missing, a number is not finite, the folder cannot be written, or
+/// When there is no such run, parameter or pair, the data are missing, a number is not finite, the folder cannot be
+/// written, or
 /// the user interrupts; nothing has been written then.
 pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     let question = args.question();

@@ -21,7 +21,8 @@ pub(crate) struct VerifyArgs {
     /// Folder of the results, for example out/quick
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Also analyse the stored networks again, from their weights and the images, and compare the records to the last bit
+    /// Also analyse the stored networks again, from their weights and the images, and compare the records to the last
+    /// bit
     #[arg(long)]
     recompute: bool,
     /// Folder of the full data sets [default: $SUPERLINEAR_DATA_DIR, else the platform's cache folder]

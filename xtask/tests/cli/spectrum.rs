@@ -103,7 +103,8 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     assert!(error.contains("cannot be used with"), "{error}");
     let error = fails(&["spectrum", id, "--data", text(&files[1]), "--params", "all", "--out", text(&out)]);
     assert!(error.contains("--data") && error.contains("cannot be used with"), "{error}");
-    // All the directions that the run's own fit uses: its slope, and the sampling error of its bootstrap, which 20 draws tell to 16 %.
+    // All the directions that the run's own fit uses: its slope, and the sampling error of its bootstrap, which 20
+    // draws tell to 16 %.
     let summary: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(out.join("tiny/summary.json")).unwrap()).unwrap();
     let runs = summary["runs"].as_array().unwrap();

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use superlinear_spectra::{HaarNull, PairDiagnostics};
 
-/// Diagnostics of a matrix in the eigenbasis of `H`, for all directions, the top block and the bulk as far as they exist.
+/// Diagnostics of a matrix in the eigenbasis of `H`, for all directions, the top block and the bulk as far as they
+/// exist.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairRecord {
     /// All directions first.

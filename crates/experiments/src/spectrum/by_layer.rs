@@ -1,4 +1,5 @@
-//! What is joint about a spectrum over several layers: how much of its directions lies in each, and what each gives alone.
+//! What is joint about a spectrum over several layers: how much of its directions lies in each, and what each gives
+//! alone.
 
 use super::subject::Subject;
 use super::{OperatorName, Question};

@@ -177,7 +177,8 @@ fn widths(architecture: &Architecture) -> Vec<usize> {
     dense.iter().map(|layer| layer.d_in).chain(dense.last().map(|layer| layer.d_out)).collect()
 }
 
-/// The network of the file's dense layers, one behind the other by their names, `2` before `10`, an activation between two; and the
+/// The network of the file's dense layers, one behind the other by their names, `2` before `10`, an activation between
+/// two; and the
 /// names.
 fn network(path: &Path, activation: Activation) -> Result<(Network<f64>, Vec<String>)> {
     let mut tensors = safetensors::read(path)?.tensors;

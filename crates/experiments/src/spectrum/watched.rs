@@ -11,7 +11,8 @@ use std::fmt;
 /// `A`, telling after every pass over the data how many vectors it has multiplied.
 ///
 /// Once the observer asked to stop, nothing is multiplied any more and products are NaN, which the iterations of
-/// `superlinear-spectra` refuse at once: a stop between two products, whichever of them is at work. [`finished`] tells it from
+/// `superlinear-spectra` refuse at once: a stop between two products, whichever of them is at work. [`finished`] tells
+/// it from
 /// a number that is truly not finite.
 pub(super) struct Watched<'a, F> {
     observer: &'a dyn Observer,

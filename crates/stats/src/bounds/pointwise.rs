@@ -36,7 +36,8 @@ impl PointwiseExponents {
 
 /// `γ(v) = ln m'/ln λ'` with `λ' = h/κ_max`, `m' = m₂/κ_max²` (`MATH [14]`).
 ///
-/// `h = vᵀHv` and `m2 = vᵀM₂v` for a unit vector `v`. `None` where it is not defined: `λ'` outside `(0, 1)` or `m' ≤ 0`.
+/// `h = vᵀHv` and `m2 = vᵀM₂v` for a unit vector `v`. `None` where it is not defined: `λ'` outside `(0, 1)` or `m' ≤
+/// 0`.
 fn pointwise_exponent(h: f64, m2: f64, kappa_max: f64) -> Option<f64> {
     let lambda = h / kappa_max;
     let m = m2 / kappa_max / kappa_max;
