@@ -1,0 +1,583 @@
+//! Passes of a block of samples through a graph: there and back, with the tangents of any number of directions.
+//!
+//! The forward pass keeps what every node gives, the reverse pass the gradients `δ` in what moves; both are made once a block. For
+//! directions, tangents go there and their gradients come back, and each buffer is given back as soon as nobody needs it.
+
+use super::buffers::Buffers;
+use super::objective::Order;
+use super::{
+    Graph, GraphDirections, GraphError, GraphSamples, GraphSums, Model, Node, Objective, Source, ValueId, Variables,
+};
+use crate::Scalar;
+use crate::ops::{Rule, add, add_scaled, dot, len};
+use faer::{MatMut, MatRef};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Samples of one block in a graph, with derivatives in [`Variables`], on the calling thread but for large products.
+///
+/// [`GraphPasses::evaluate`] takes a block; every other pass then adds sums over its samples to [`GraphSums`]: nothing is divided
+/// by a number of samples. What is second order is exact; a pooled maximum is taken as fixed, and a kink as flat.
+#[derive(Clone, Debug)]
+pub struct GraphPasses<T> {
+    graph: Arc<Graph>,
+    objective: Objective,
+    variables: Variables,
+    /// Values that depend on a variable.
+    moves: Vec<bool>,
+    n: usize,
+    targets: Vec<f64>,
+    /// By value; empty where a model or nobody has it.
+    values: Vec<Vec<T>>,
+    /// Gradient in every value that moves.
+    deltas: Vec<Vec<T>>,
+    buffers: Buffers<T>,
+}
+
+/// What `K` changes of inner values do, one block of samples a direction: `[k][p][entry]`.
+#[derive(Clone, Debug)]
+pub struct Responses<T> {
+    /// Derivative of the gradient in each of the variables' values.
+    pub gradients: Vec<Vec<T>>,
+    /// Derivative of each of the values that were watched; empty for one that does not move.
+    pub moved: Vec<Vec<T>>,
+}
+
+impl<T: Scalar> GraphPasses<T> {
+    /// Passes with derivatives in `variables` of `graph`.
+    pub fn new(graph: &Arc<Graph>, objective: Objective, variables: Variables) -> Self {
+        let mut moves = vec![false; graph.values.len()];
+        for &v in variables.tensors.iter().chain(&variables.values) {
+            moves[v] = true;
+        }
+        for node in &graph.nodes {
+            moves[node.value] |= node.operands.iter().any(|&operand| moves[operand]);
+        }
+        let none = || vec![Vec::new(); graph.values.len()];
+        let (values, deltas) = (none(), none());
+        let (n, targets, buffers) = (0, Vec::new(), Buffers::default());
+        Self { graph: graph.clone(), objective, variables, moves, n, targets, values, deltas, buffers }
+    }
+
+    /// What derivatives are taken in.
+    pub fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    /// Samples of the block that was taken last.
+    pub fn n_samples(&self) -> usize {
+        self.n
+    }
+
+    /// Takes the samples of `range`: their values and the gradients in all that moves. Returns the sum of their losses, penalty
+    /// included.
+    ///
+    /// # Errors
+    /// When a node is asked for what it has not: an id without a row, or a point without derivatives.
+    ///
+    /// # Panics
+    /// When the model has another graph.
+    #[track_caller]
+    pub fn evaluate(
+        &mut self,
+        model: &Model<T>,
+        samples: &impl GraphSamples<T>,
+        range: Range<usize>,
+    ) -> Result<f64, GraphError> {
+        let losses = self.losses(model, samples, range)?;
+        self.reverse(model, None);
+        Ok(losses.iter().sum())
+    }
+
+    /// [`GraphPasses::evaluate`] and the gradient together: adds `Σ_p g_p` to the one vector of `sums`.
+    ///
+    /// # Errors
+    /// As [`GraphPasses::evaluate`].
+    ///
+    /// # Panics
+    /// As [`GraphPasses::evaluate`], and when `sums` is for other than one vector.
+    #[track_caller]
+    pub fn gradient(
+        &mut self,
+        model: &Model<T>,
+        samples: &impl GraphSamples<T>,
+        range: Range<usize>,
+        sums: &mut GraphSums<T>,
+    ) -> Result<f64, GraphError> {
+        assert_eq!(sums.k, 1, "a gradient is one vector");
+        let losses = self.losses(model, samples, range)?;
+        self.reverse(model, Some(sums));
+        self.add_penalty(|slot| model.tensor(ValueId(self.variables.tensors[slot])), sums);
+        Ok(losses.iter().sum())
+    }
+
+    /// Forward pass: the loss of every sample of `range`, penalty included. Gradients wait for [`GraphPasses::evaluate`].
+    ///
+    /// # Errors
+    /// As [`GraphPasses::evaluate`].
+    ///
+    /// # Panics
+    /// As [`GraphPasses::evaluate`].
+    #[track_caller]
+    pub fn losses(
+        &mut self,
+        model: &Model<T>,
+        samples: &impl GraphSamples<T>,
+        range: Range<usize>,
+    ) -> Result<Vec<f64>, GraphError> {
+        assert!(Arc::ptr_eq(&self.graph, model.graph()) || *self.graph == **model.graph(), "a model of the graph");
+        let (graph, output) = (self.graph.clone(), self.graph.output);
+        let shape = &graph.values[output].shape;
+        self.n = range.len();
+        self.targets.resize(self.objective.target_len(shape) * self.n, 0.0);
+        let target_len = self.targets.len() / self.n.max(1);
+        for (p, target) in range.clone().zip(self.targets.chunks_exact_mut(target_len)) {
+            samples.write_target(p, target);
+        }
+        for (input, &v) in graph.inputs.iter().enumerate() {
+            let dim = len(&graph.values[v].shape);
+            self.values[v].resize(dim * self.n, T::ZERO);
+            for (p, out) in range.clone().zip(self.values[v].chunks_exact_mut(dim)) {
+                samples.write_input(p, input, out);
+            }
+        }
+        for node in &graph.nodes {
+            let mut out = std::mem::take(&mut self.values[node.value]);
+            out.resize(graph.entries(node.value, self.n), T::ZERO);
+            let operands = graph.operands(node, model, &self.values);
+            let at = graph.at(node, self.n, &operands, &[]);
+            if let Some((p, misfit)) = node.operation.check(&at, self.moves[node.value]) {
+                let found = format!("{} in sample {}", misfit.found, range.start + p);
+                return Err(graph.error(node, found, misfit.expected));
+            }
+            node.operation.forward(&at, &mut out);
+            self.values[node.value] = out;
+        }
+        let penalty = self.objective.penalty(model.params());
+        let dim = len(shape);
+        let mut delta = std::mem::take(&mut self.deltas[output]);
+        delta.resize(dim * self.n, T::ZERO);
+        let samples = self.values[output].chunks_exact(dim).zip(delta.chunks_exact_mut(dim));
+        let of_sample = |((f, delta), target): ((&[T], &mut [T]), &[f64])| {
+            penalty + self.objective.value_and_gradient(shape, f, target, delta).f64()
+        };
+        let losses = samples.zip(self.targets.chunks_exact(target_len)).map(of_sample).collect();
+        self.deltas[output] = delta;
+        Ok(losses)
+    }
+
+    /// A value of the block, `[p][entry]`; of a tensor what the model has.
+    pub fn value<'a>(&'a self, model: &'a Model<T>, value: ValueId) -> &'a [T] {
+        match self.graph.values[value.0].source {
+            Source::Tensor(_) => model.tensor(value),
+            _ => &self.values[value.0],
+        }
+    }
+
+    /// The gradient in a value that moves, `[p][entry]`; empty for one that does not.
+    pub fn delta(&self, value: ValueId) -> &[T] {
+        &self.deltas[value.0]
+    }
+
+    /// Writes `a_(t,g)` of sample `p` of the block, `[g][t][i]`, what the layer that gives `value` sees.
+    ///
+    /// # Panics
+    /// When no layer gives the value, or `out` has another length.
+    #[track_caller]
+    pub fn activities(&self, model: &Model<T>, value: ValueId, p: usize, out: &mut [T]) {
+        let Source::Node(node) = self.graph.values[value.0].source else { panic!("a value that a layer gives") };
+        let node = &self.graph.nodes[node];
+        let operands = self.graph.operands(node, model, &self.values);
+        node.operation.activities(&self.graph.at(node, self.n, &operands, &[]), p, out);
+    }
+
+    /// Gradients in all that moves, from those in the output.
+    fn reverse(&mut self, model: &Model<T>, sums: Option<&mut GraphSums<T>>) {
+        let mut gradients = std::mem::take(&mut self.deltas);
+        for (v, gradient) in gradients.iter_mut().enumerate() {
+            if v == self.graph.output {
+                continue;
+            }
+            // Refilled by zeros when somebody adds to it.
+            self.buffers.give(std::mem::take(gradient));
+        }
+        self.back(model, 1, &mut gradients, None, sums, Keep::All);
+        self.deltas = gradients;
+    }
+
+    /// Adds `Σ_p h_p v` for every direction.
+    ///
+    /// # Panics
+    /// When `directions` and `sums` are for different numbers of vectors, or no block was taken.
+    #[track_caller]
+    pub fn hessian(&mut self, model: &Model<T>, directions: &GraphDirections<T>, sums: &mut GraphSums<T>) {
+        self.product(
+            model,
+            directions,
+            sums,
+            |passes, p, f, moved, out| {
+                passes.logit_product(Order::Hessian, p, f, moved, out);
+            },
+            Bends::Yes,
+        );
+        let per_direction = |slot: usize| &directions.tensors[slot][..];
+        self.add_penalty(per_direction, sums);
+    }
+
+    /// Adds `Σ_p J_pᵀ M_p J_p v` for every direction, with the Gauss–Newton matrix `M_p` in the outputs; the penalty's `l2 · I` too.
+    ///
+    /// # Panics
+    /// As [`GraphPasses::hessian`].
+    #[track_caller]
+    pub fn gauss_newton(&mut self, model: &Model<T>, directions: &GraphDirections<T>, sums: &mut GraphSums<T>) {
+        self.product(
+            model,
+            directions,
+            sums,
+            |passes, p, f, moved, out| {
+                passes.logit_product(Order::GaussNewton, p, f, moved, out);
+            },
+            Bends::No,
+        );
+        self.add_penalty(|slot| &directions.tensors[slot], sums);
+    }
+
+    /// Adds `Σ_p g_p (g_p·v − m(v))` for every direction, with `m` given for each: the empirical Fisher matrix with `m = 0`, the
+    /// noise covariance with `m = ḡ·v`. The penalty's part of `g_p` is left out: a covariance does not see it.
+    ///
+    /// # Panics
+    /// As [`GraphPasses::hessian`].
+    #[track_caller]
+    pub fn gradient_products(
+        &mut self,
+        model: &Model<T>,
+        directions: &GraphDirections<T>,
+        means: &[T],
+        sums: &mut GraphSums<T>,
+    ) {
+        let (output, dim) = (self.graph.output, len(&self.graph.values[self.graph.output].shape));
+        let deltas = std::mem::take(&mut self.deltas[output]);
+        let mut block = 0;
+        let n = self.n;
+        self.product(
+            model,
+            directions,
+            sums,
+            |_, p, _, moved, out| {
+                let delta = &deltas[p * dim..(p + 1) * dim];
+                let along = dot(delta, moved) - means.get(block / n).copied().unwrap_or(T::ZERO);
+                out.iter_mut().zip(delta).for_each(|(out, &d)| *out = along * d);
+                block += 1;
+            },
+            Bends::No,
+        );
+        self.deltas[output] = deltas;
+    }
+
+    /// Adds `Σ_p h_p² v` for every direction, exactly. A block must have a single sample.
+    ///
+    /// # Panics
+    /// As [`GraphPasses::hessian`], and when the block has other than one sample.
+    #[track_caller]
+    pub fn squared_hessian(&mut self, model: &Model<T>, directions: &GraphDirections<T>, sums: &mut GraphSums<T>) {
+        assert_eq!(self.n, 1, "one sample at a time");
+        let mut once = GraphSums::zeros(&self.variables, directions.k);
+        self.hessian(model, directions, &mut once);
+        self.hessian(model, &GraphDirections { k: once.k, tensors: once.tensors }, sums);
+    }
+
+    /// `h_p`, `P × P`, of the one sample of the block: a pass for every few columns.
+    ///
+    /// # Panics
+    /// When the block has other than one sample, or `out` another shape.
+    #[track_caller]
+    pub fn sample_hessian(&mut self, model: &Model<T>, mut out: MatMut<'_, T>) {
+        /// Columns that go through the graph together.
+        const TOGETHER: usize = 32;
+        let P = self.variables.n_params();
+        assert!(self.n == 1 && out.shape() == (P, P), "one sample, P × P");
+        for first in (0..P).step_by(TOGETHER) {
+            let k = TOGETHER.min(P - first);
+            let unit = faer::Mat::from_fn(P, k, |i, j| if i == first + j { T::ONE } else { T::ZERO });
+            let directions = GraphDirections::new(&self.variables, unit.as_ref());
+            let mut sums = GraphSums::zeros(&self.variables, k);
+            self.hessian(model, &directions, &mut sums);
+            let mut columns = out.as_mut().subcols_mut(first, k);
+            columns.fill(T::ZERO);
+            sums.add_to(&self.variables, T::ONE, columns);
+        }
+    }
+
+    /// What happens along `k` changes of the variables' values: `seeds` has for each of them `[k][p][entry]`. The changes of `watched`
+    /// values come back too.
+    ///
+    /// # Panics
+    /// When the variables are parameters, or seeds have other lengths.
+    #[track_caller]
+    pub fn respond(&mut self, model: &Model<T>, k: usize, seeds: &[Vec<T>], watched: &[ValueId]) -> Responses<T> {
+        let graph = self.graph.clone();
+        assert_eq!(seeds.len(), self.variables.values.len(), "seeds for every value");
+        for (seed, &v) in seeds.iter().zip(&self.variables.values) {
+            assert_eq!(seed.len(), k * graph.entries(v, self.n), "k changes of every sample's value");
+        }
+        let mut tangents = self.tangents(model, k, None, seeds);
+        let moved = watched.iter().map(|value| tangents[value.0].clone()).collect();
+        let mut gradients = vec![Vec::new(); graph.values.len()];
+        let act = |passes: &Self, p: usize, f: &[T], moved: &[T], out: &mut [T]| {
+            passes.logit_product(Order::Hessian, p, f, moved, out);
+        };
+        gradients[graph.output] = self.at_output(k, &tangents, act);
+        self.back(model, k, &mut gradients, Some(&mut tangents), None, Keep::Variables);
+        let mut of_value = |&v: &usize| {
+            // A value named twice is another's.
+            let empty = vec![T::ZERO; k * graph.entries(v, self.n)];
+            if gradients[v].is_empty() { empty } else { gradients[v].clone() }
+        };
+        let gradients = self.variables.values.iter().map(&mut of_value).collect();
+        Responses { gradients, moved }
+    }
+
+    /// The logit Hessian's product with one sample's `moved`.
+    fn logit_product(&self, order: Order, p: usize, f: &[T], moved: &[T], out: &mut [T]) {
+        let target_len = self.targets.len() / self.n;
+        let target = &self.targets[p * target_len..(p + 1) * target_len];
+        self.objective.times(order, &self.graph.values[self.graph.output].shape, f, target, moved, out);
+    }
+
+    fn add_penalty<'v>(&self, vectors: impl Fn(usize) -> &'v [T], sums: &mut GraphSums<T>) {
+        let scale = T::of(self.objective.l2 * self.n as f64);
+        if scale == T::ZERO {
+            return;
+        }
+        for (slot, sum) in sums.tensors.iter_mut().enumerate() {
+            add_scaled(sum, scale, vectors(slot));
+        }
+    }
+
+    /// A product through the output: `act(passes, p, f, ḟ, out)` says what becomes of a sample's `ḟ`.
+    #[track_caller]
+    fn product(
+        &mut self,
+        model: &Model<T>,
+        directions: &GraphDirections<T>,
+        sums: &mut GraphSums<T>,
+        act: impl FnMut(&Self, usize, &[T], &[T], &mut [T]),
+        bends: Bends,
+    ) {
+        assert_eq!(directions.k, sums.k, "a sum for every direction");
+        assert!(self.n > 0, "a block was taken");
+        let k = directions.k;
+        let mut tangents = self.tangents(model, k, Some(directions), &[]);
+        let mut gradients = vec![Vec::new(); self.graph.values.len()];
+        gradients[self.graph.output] = self.at_output(k, &tangents, act);
+        let moved = match bends {
+            Bends::Yes => Some(&mut tangents),
+            Bends::No => None,
+        };
+        self.back(model, k, &mut gradients, moved, Some(sums), Keep::Nothing);
+        tangents.into_iter().for_each(|tangent| self.buffers.give(tangent));
+    }
+
+    /// Gradients in the output of every direction.
+    fn at_output(
+        &mut self,
+        k: usize,
+        tangents: &[Vec<T>],
+        mut act: impl FnMut(&Self, usize, &[T], &[T], &mut [T]),
+    ) -> Vec<T> {
+        let output = self.graph.output;
+        let dim = len(&self.graph.values[output].shape);
+        let mut gradient = self.buffers.zeros(k * self.n * dim);
+        let blocks = tangents[output].chunks_exact(dim).zip(gradient.chunks_exact_mut(dim));
+        for (block, (moved, gradient)) in blocks.enumerate() {
+            let p = block % self.n;
+            act(self, p, &self.values[output][p * dim..(p + 1) * dim], moved, gradient);
+        }
+        gradient
+    }
+
+    /// Derivatives of all that moves along `k` directions; of parameters the directions themselves are copied.
+    fn tangents(
+        &mut self,
+        model: &Model<T>,
+        k: usize,
+        directions: Option<&GraphDirections<T>>,
+        seeds: &[Vec<T>],
+    ) -> Vec<Vec<T>> {
+        let graph = self.graph.clone();
+        let mut tangents: Vec<Vec<T>> = vec![Vec::new(); graph.values.len()];
+        for (slot, &v) in self.variables.tensors.iter().enumerate() {
+            if let Some(directions) = directions {
+                let mut copy = self.buffers.take(directions.tensors[slot].len());
+                copy.copy_from_slice(&directions.tensors[slot]);
+                tangents[v] = copy;
+            }
+        }
+        for node in graph.nodes.iter().filter(|node| self.moves[node.value]) {
+            let mut out = self.buffers.take(k * graph.entries(node.value, self.n));
+            let moved: Vec<Option<&[T]>> =
+                node.operands.iter().map(|&v| Some(&tangents[v][..]).filter(|moved| !moved.is_empty())).collect();
+            if moved.iter().any(Option::is_some) {
+                let operands = graph.operands(node, model, &self.values);
+                let at = graph.at(node, self.n, &operands, &self.values[node.value]);
+                node.operation.tangent(&at, k, &moved, &mut out);
+            } else {
+                out.fill(T::ZERO);
+            }
+            for (seed, _) in seeds.iter().zip(&self.variables.values).filter(|&(_, &v)| v == node.value) {
+                add(&mut out, seed);
+            }
+            tangents[node.value] = out;
+        }
+        if tangents[graph.output].is_empty() {
+            tangents[graph.output] = self.buffers.zeros(k * graph.entries(graph.output, self.n));
+        }
+        tangents
+    }
+
+    /// The reverse pass of `k` gradients at once, from those in the output. With `moved` they are derivatives of the block's own
+    /// gradients, and what bends is added. What is not kept is given back as soon as it is used up.
+    fn back(
+        &mut self,
+        model: &Model<T>,
+        k: usize,
+        gradients: &mut [Vec<T>],
+        mut moved: Option<&mut Vec<Vec<T>>>,
+        mut sums: Option<&mut GraphSums<T>>,
+        keep: Keep,
+    ) {
+        let graph = self.graph.clone();
+        let with_sums = sums.is_some();
+        if let Some(sums) = &mut sums {
+            for (&v, sum) in self.variables.tensors.iter().zip(&mut sums.tensors) {
+                self.buffers.give(std::mem::replace(&mut gradients[v], std::mem::take(sum)));
+            }
+        }
+        for node in graph.nodes.iter().rev() {
+            if !self.moves[node.value] {
+                continue;
+            }
+            let wanted = |&v: &usize| {
+                let tensor = matches!(graph.values[v].source, Source::Tensor(_));
+                self.moves[v] && (with_sums || !tensor)
+            };
+            let wanted: Vec<bool> = node.operands.iter().map(wanted).collect();
+            // Nothing flows to a value that the loss does not see.
+            if !gradients[node.value].is_empty() && wanted.contains(&true) {
+                self.back_through(model, node, k, gradients, moved.as_ref().map(|m| &m[..]), &wanted);
+            }
+            let kept = keep == Keep::All || (keep == Keep::Variables && self.variables.values.contains(&node.value));
+            if !kept {
+                self.buffers.give(std::mem::take(&mut gradients[node.value]));
+            }
+            if let Some(moved) = &mut moved {
+                self.buffers.give(std::mem::take(&mut moved[node.value]));
+            }
+        }
+        if let Some(sums) = &mut sums {
+            for (&v, sum) in self.variables.tensors.iter().zip(&mut sums.tensors) {
+                *sum = std::mem::take(&mut gradients[v]);
+            }
+        }
+    }
+
+    /// One node of the reverse pass.
+    fn back_through(
+        &mut self,
+        model: &Model<T>,
+        node: &Node,
+        k: usize,
+        gradients: &mut [Vec<T>],
+        moved: Option<&[Vec<T>]>,
+        wanted: &[bool],
+    ) {
+        let graph = self.graph.clone();
+        let here = std::mem::take(&mut gradients[node.value]);
+        // An operand that comes twice is added up apart.
+        let mut into: Vec<Option<Vec<T>>> = Vec::with_capacity(node.operands.len());
+        for (i, &v) in node.operands.iter().enumerate() {
+            let again = node.operands[..i].contains(&v);
+            into.push(wanted[i].then(|| match std::mem::take(&mut gradients[v]) {
+                sum if again || sum.is_empty() => {
+                    gradients[v] = sum;
+                    self.buffers.zeros(k * graph.entries(v, self.n))
+                }
+                sum => sum,
+            }));
+        }
+        let operands = graph.operands(node, model, &self.values);
+        let at = graph.at(node, self.n, &operands, &self.values[node.value]);
+        let mut parts: Vec<Option<&mut [T]>> = into.iter_mut().map(|part| part.as_deref_mut()).collect();
+        node.operation.reverse(&at, k, &here, &mut parts);
+        if let Some(moved) = moved {
+            let moved: Vec<Option<&[T]>> =
+                node.operands.iter().map(|&v| Some(&moved[v][..]).filter(|moved| !moved.is_empty())).collect();
+            if moved.iter().any(Option::is_some) && !self.deltas[node.value].is_empty() {
+                node.operation.bend(&at, k, &self.deltas[node.value], &moved, &mut parts);
+            }
+        }
+        for (part, &v) in into.into_iter().zip(&node.operands) {
+            let Some(part) = part else { continue };
+            if gradients[v].is_empty() {
+                gradients[v] = part;
+            } else {
+                add(&mut gradients[v], &part);
+                self.buffers.give(part);
+            }
+        }
+        gradients[node.value] = here;
+    }
+}
+
+/// Which gradients a reverse pass leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    All,
+    Variables,
+    Nothing,
+}
+
+/// Whether a product sees the second derivatives of the operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bends {
+    Yes,
+    No,
+}
+
+impl<T: Scalar> Model<T> {
+    /// What the graph gives for the samples of `range`, `dim × n`; of inner values only those that somebody still waits for are held.
+    ///
+    /// # Errors
+    /// When a node is asked for what it has not.
+    pub fn outputs(&self, samples: &impl GraphSamples<T>, range: Range<usize>) -> Result<faer::Mat<T>, GraphError> {
+        let (graph, n) = (self.graph().clone(), range.len());
+        let mut last = vec![usize::MAX; graph.values.len()];
+        for (position, node) in graph.nodes.iter().enumerate() {
+            node.operands.iter().for_each(|&v| last[v] = position);
+        }
+        let (mut values, mut buffers) = (vec![Vec::new(); graph.values.len()], Buffers::default());
+        for (input, &v) in graph.inputs.iter().enumerate() {
+            let dim = len(&graph.values[v].shape);
+            values[v] = vec![T::ZERO; dim * n];
+            for (p, out) in range.clone().zip(values[v].chunks_exact_mut(dim)) {
+                samples.write_input(p, input, out);
+            }
+        }
+        for (position, node) in graph.nodes.iter().enumerate() {
+            let mut out = buffers.take(graph.entries(node.value, n));
+            let operands = graph.operands(node, self, &values);
+            let at = graph.at(node, n, &operands, &[]);
+            if let Some((p, misfit)) = node.operation.check(&at, false) {
+                let found = format!("{} in sample {}", misfit.found, range.start + p);
+                return Err(graph.error(node, found, misfit.expected));
+            }
+            node.operation.forward(&at, &mut out);
+            values[node.value] = out;
+            for &v in node.operands.iter().filter(|&&v| last[v] == position) {
+                buffers.give(std::mem::take(&mut values[v]));
+            }
+        }
+        let dim = len(&graph.values[graph.output].shape);
+        Ok(MatRef::from_column_major_slice(&values[graph.output], dim, n).to_owned())
+    }
+}
