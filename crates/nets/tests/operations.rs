@@ -1,9 +1,11 @@
 //! Every operation, alone and in small networks, against the slow dense truth: one row of the table a case.
 #![allow(non_snake_case)]
 
+mod parts;
 mod reference;
 
 use faer::Mat;
+use parts::{attention, layer_norm};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reference::Reference;
@@ -18,7 +20,8 @@ use superlinear_nets::{
 const TOLERANCE: f64 = 1e-9;
 const SAMPLES: usize = 3;
 
-/// A graph around an operation: `x → in → a → (the row's nodes) → op → out → logits`, so that derivatives come from both sides.
+/// A graph around an operation: `x → in → a → (the row's nodes) → op → out → logits`, so that derivatives come from
+/// both sides.
 fn around(shape: &[usize], row: impl Fn(GraphBuilder) -> GraphBuilder) -> Graph {
     let n: usize = shape.iter().product();
     let start = || {
@@ -44,49 +47,6 @@ fn around(shape: &[usize], row: impl Fn(GraphBuilder) -> GraphBuilder) -> Graph 
 fn alone(shape: &[usize], op: impl Into<superlinear_nets::Operation>) -> Graph {
     let op = op.into();
     around(shape, |builder| builder.node("op", op.clone(), ["a"]))
-}
-
-/// `layer(x)` with a weight and bias of its own.
-fn dense(builder: GraphBuilder, name: &str, x: &str, d_out: usize, d_in: usize) -> GraphBuilder {
-    let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
-    builder.parameter(&*weight, [d_out, d_in]).parameter(&*bias, [d_out]).node(
-        name,
-        Dense::default(),
-        [x, &weight, &bias],
-    )
-}
-
-fn layer_norm(builder: GraphBuilder, name: &str, x: &str, d: usize) -> GraphBuilder {
-    let [normal, scaled, weight, bias] = ["normal", "scaled", "weight", "bias"].map(|part| format!("{name}.{part}"));
-    builder
-        .parameter(&*weight, [d])
-        .parameter(&*bias, [d])
-        .node(&*normal, Normalise { together: Together::Last(1), centred: true, epsilon: 1e-5 }, [x])
-        .node(&*scaled, Arithmetic::Multiply, [&*normal, &weight])
-        .node(name, Arithmetic::Add, [&*scaled, &bias])
-}
-
-/// Attention of `heads` over `T` tokens of width `d`, from `x` to `name`.
-fn attention(builder: GraphBuilder, name: &str, x: &str, T: usize, d: usize, heads: usize) -> GraphBuilder {
-    let id = |part: &str| format!("{name}.{part}");
-    let mut builder = dense(builder, &id("qkv"), x, 3 * d, d)
-        .node(id("split"), Reshape { shape: vec![T, 3, heads, d / heads] }, [id("qkv")])
-        .node(id("heads"), Transpose { axes: vec![1, 2, 0, 3] }, [id("split")]);
-    for (i, part) in ["q", "k", "v"].into_iter().enumerate() {
-        builder = builder
-            .node(id(&format!("{part}1")), Slice { axis: 0, start: i, end: i + 1, step: 1 }, [id("heads")])
-            .node(id(part), Reshape { shape: vec![heads, T, d / heads] }, [id(&format!("{part}1"))]);
-    }
-    builder = builder
-        .node(id("kt"), Transpose { axes: vec![0, 2, 1] }, [id("k")])
-        .node(id("scores"), MatrixProduct, [id("q"), id("kt")])
-        .constant(id("root"), [1])
-        .node(id("scaled"), Arithmetic::Divide, [id("scores"), id("root")])
-        .node(id("weights"), Softmax, [id("scaled")])
-        .node(id("mixed"), MatrixProduct, [id("weights"), id("v")])
-        .node(id("back"), Transpose { axes: vec![1, 0, 2] }, [id("mixed")])
-        .node(id("joined"), Reshape { shape: vec![T, d] }, [id("back")]);
-    dense(builder, name, &id("joined"), d, d)
 }
 
 fn operations() -> Vec<(String, Graph)> {
@@ -308,11 +268,11 @@ fn networks() -> Vec<(String, Graph)> {
             let mean = Reduce { reduction: Reduction::Mean, axes: vec![0], keeps_axes: false };
             let builder = if pre {
                 attention(layer_norm(builder, "n", "a", 4), "att", "n", T, 4, 2)
-                    .node("sum", Arithmetic::Add, ["a", "att"])
+                    .node("sum", Arithmetic::Add, ["a", "att.out"])
                     .node("last", Function::Gelu, ["sum"])
             } else {
                 layer_norm(
-                    attention(builder, "att", "a", T, 4, 2).node("sum", Arithmetic::Add, ["a", "att"]),
+                    attention(builder, "att", "a", T, 4, 2).node("sum", Arithmetic::Add, ["a", "att.out"]),
                     "last",
                     "sum",
                     4,

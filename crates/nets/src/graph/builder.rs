@@ -49,8 +49,8 @@ impl GraphBuilder {
         self
     }
 
-    /// A tensor that derivatives may be taken in, drawn as PyTorch draws weights: uniform in `±1/√fan_in` with the fan-in of all axes
-    /// but the first; 0 with a single axis.
+    /// A tensor that derivatives may be taken in, drawn as PyTorch draws weights: uniform in `±1/√fan_in` with the
+    /// fan-in of all axes but the first; 0 with a single axis.
     #[must_use]
     pub fn parameter(self, name: impl Into<String>, shape: impl Into<Vec<usize>>) -> Self {
         let shape = shape.into();
@@ -72,8 +72,8 @@ impl GraphBuilder {
         self
     }
 
-    /// A node that gives the value of its name. Operands are inputs, parameters, constants and other nodes, declared before or
-    /// after.
+    /// A node that gives the value of its name. Operands are inputs, parameters, constants and other nodes, declared
+    /// before or after.
     #[must_use]
     pub fn node<N: Into<String>>(
         mut self,
@@ -88,8 +88,8 @@ impl GraphBuilder {
     /// The graph whose loss takes `output`. Nodes that it does not depend on are left out.
     ///
     /// # Errors
-    /// When a name is used twice or unknown, a shape does not fit, nodes wait for each other in a circle, or the output is the same
-    /// for all samples.
+    /// When a name is used twice or unknown, a shape does not fit, nodes wait for each other in a circle, or the output
+    /// is the same for all samples.
     pub fn build(self, output: &str) -> Result<Graph, GraphError> {
         let mut graph =
             Graph { values: Vec::new(), nodes: Vec::new(), inputs: Vec::new(), tensors: Vec::new(), output: 0 };

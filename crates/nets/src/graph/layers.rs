@@ -19,11 +19,11 @@ pub struct GraphLayer {
 /// The form that one sample's Hessian in a layer's weight has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayerForm {
-    /// `h_p = S_p ⊗ a_p a_pᵀ`: the weight is used once for every sample. The duality of activities and weights (AWD) is defined for
-    /// these layers alone.
+    /// `h_p = S_p ⊗ a_p a_pᵀ`: the weight is used once for every sample. The duality of activities and weights (AWD) is
+    /// defined for these layers alone.
     SingleProduct,
-    /// `h_p = Σ_(t,t') (S_p)_(tt') ⊗ a_t a_(t')ᵀ` over so many uses for every sample: positions of a convolution, tokens. No
-    /// change of the weight is dual to a change of one activity.
+    /// `h_p = Σ_(t,t') (S_p)_(tt') ⊗ a_t a_(t')ᵀ` over so many uses for every sample: positions of a convolution,
+    /// tokens. No change of the weight is dual to a change of one activity.
     SumOverUses(usize),
     /// As a sum over uses, in several nodes: a tied weight. Where one use sees what another gave, `h_p` also has
     /// `δ_t ⊗ (∂a_t/∂z_(t')) ⊗ a_(t')` and its transpose.

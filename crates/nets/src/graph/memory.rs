@@ -2,11 +2,10 @@
 
 use super::{Graph, Source, Variables};
 use crate::Scalar;
-use crate::ops::Operation;
-use crate::ops::len;
+use crate::ops::{Operation, Rule, len};
 
-/// The most that passes of one block hold at a time, in bytes, operations' own scratch included; of numbers that the caller keeps
-/// (directions, sums) nothing.
+/// The most that passes of one block hold at a time, in bytes, operations' own scratch included; of numbers that the
+/// caller keeps (directions, sums) nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryEstimate {
     /// Values and gradients of the block, held from one product to the next.
@@ -32,7 +31,8 @@ impl MemoryEstimate {
             let entries = graph.entries(node.value, n);
             block += entries;
             if moves[node.value] {
-                block += entries;
+                let value = &graph.values[node.value];
+                block += entries + node.operation.saved(&value.shape) * if value.shared { 1 } else { n };
                 product += 2 * k * entries;
             }
             scratch = scratch.max(Self::scratch(graph, node, n, k));

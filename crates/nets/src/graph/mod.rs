@@ -1,7 +1,7 @@
 //! Networks as graphs of operations, exact to second order.
 //!
-//! A [`Graph`] is what is computed, a [`Model`] a graph with its numbers, an [`Objective`] the loss of what it gives, and
-//! [`GraphPasses`] runs a block of samples there and back, with any number of directions at once.
+//! A [`Graph`] is what is computed, a [`Model`] a graph with its numbers, an [`Objective`] the loss of what it gives,
+//! and [`GraphPasses`] runs a block of samples there and back, with any number of directions at once.
 
 mod buffers;
 mod builder;
@@ -33,9 +33,9 @@ pub struct ValueId(pub(crate) usize);
 
 /// A feed-forward network: operations in an order in which each finds its operands, checked.
 ///
-/// Values have any shape, always beside the batch: a value `(C, H, W)` stands for `C × H × W` numbers of every sample. A value may be
-/// an operand of several nodes, and so may a parameter. What only parameters and constants go into is shared by all samples,
-/// too.
+/// Values have any shape, always beside the batch: a value `(C, H, W)` stands for `C × H × W` numbers of every sample.
+/// A value may be an operand of several nodes, and so may a parameter. What only parameters and constants go into is
+/// shared by all samples, too.
 ///
 /// Built by [`GraphBuilder`]. A pure description: the numbers are in a [`Model`].
 #[derive(Clone, Debug, PartialEq)]
@@ -205,8 +205,9 @@ impl Graph {
         n: usize,
         operands: &'a [Operand<'a, T>],
         output: &'a [T],
+        saved: &'a [T],
     ) -> At<'a, T> {
         let value = &self.values[node.value];
-        At { n: if value.shared { 1 } else { n }, operands, shape: &value.shape, output, maps: &node.maps }
+        At { n: if value.shared { 1 } else { n }, operands, shape: &value.shape, output, saved, maps: &node.maps }
     }
 }

@@ -43,8 +43,8 @@ impl<T: Scalar> Model<T> {
         Ok(model)
     }
 
-    /// A model with parameters drawn as they were declared, in `f64` and in order, so that `f32` and `f64` models of one seed agree
-    /// to rounding; `constants(name)` gives the constants.
+    /// A model with parameters drawn as they were declared, in `f64` and in order, so that `f32` and `f64` models of
+    /// one seed agree to rounding; `constants(name)` gives the constants.
     ///
     /// # Errors
     /// As [`Model::new`], for constants.

@@ -7,9 +7,9 @@ use crate::{Loss, Scalar};
 
 /// The loss of one sample, `ℓ_p(w) = scale · Σ_t l(f_t, y_t) + ½ l2 ‖w‖²`, with outputs `f_t` and targets `y_t`.
 ///
-/// The penalty runs over all parameters and is part of every sample's loss. So it adds `l2 · w` to every gradient and `l2 · I`
-/// to every Hessian `h_p`, and to their means; it leaves the noise covariance as it is, and `E_p[h_p²]` is that of the
-/// penalised `h_p`.
+/// The penalty runs over all parameters and is part of every sample's loss. So it adds `l2 · w` to every gradient and
+/// `l2 · I` to every Hessian `h_p`, and to their means; it leaves the noise covariance as it is, and `E_p[h_p²]` is
+/// that of the penalised `h_p`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objective {
     /// The loss `l` of one output.
@@ -24,11 +24,12 @@ pub struct Objective {
 
 /// The loss of one output.
 ///
-/// What an output is, is the last axis of a value `(…, n_out)` for all but [`Criterion::BinaryCrossEntropy`]. Axes in front are
-/// outputs of the same sample, with a target each.
+/// What an output is, is the last axis of a value `(…, n_out)` for all but [`Criterion::BinaryCrossEntropy`]. Axes in
+/// front are outputs of the same sample, with a target each.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Criterion {
-    /// `Σ_c t_c (−log q_c)` with `q = softmax(f)`, `t_c = (1 − ε) w_y [c = y] + (ε/n_out) w_c`; targets are classes `y`.
+    /// `Σ_c t_c (−log q_c)` with `q = softmax(f)`, `t_c = (1 − ε) w_y [c = y] + (ε/n_out) w_c`; targets are classes
+    /// `y`.
     CrossEntropy {
         /// `w_c`, 1 for all if there are none.
         class_weights: Option<Vec<f64>>,
@@ -309,7 +310,8 @@ impl Objective {
         }
     }
 
-    /// The same objective with the scale that makes the mean over `samples` PyTorch's `reduction="mean"` over all their outputs:
+    /// The same objective with the scale that makes the mean over `samples` PyTorch's `reduction="mean"` over all their
+    /// outputs:
     /// `Σ l / Σ w_y`, outputs that are ignored left out. Without any that counts it is 0.
     pub fn as_mean_over<T>(self, shape: &[usize], samples: &impl GraphSamples<T>) -> Self {
         let mut target = vec![0.0; self.target_len(shape)];

@@ -1,7 +1,8 @@
 //! Passes of a block of samples through a graph: there and back, with the tangents of any number of directions.
 //!
-//! The forward pass keeps what every node gives, the reverse pass the gradients `δ` in what moves; both are made once a block. For
-//! directions, tangents go there and their gradients come back, and each buffer is given back as soon as nobody needs it.
+//! The forward pass keeps what every node gives, the reverse pass the gradients `δ` in what moves; both are made once a
+//! block. For directions, tangents go there and their gradients come back, and each buffer is given back as soon as
+//! nobody needs it.
 
 use super::buffers::Buffers;
 use super::objective::Order;
@@ -16,8 +17,9 @@ use std::sync::Arc;
 
 /// Samples of one block in a graph, with derivatives in [`Variables`], on the calling thread but for large products.
 ///
-/// [`GraphPasses::evaluate`] takes a block; every other pass then adds sums over its samples to [`GraphSums`]: nothing is divided
-/// by a number of samples. What is second order is exact; a pooled maximum is taken as fixed, and a kink as flat.
+/// [`GraphPasses::evaluate`] takes a block; every other pass then adds sums over its samples to [`GraphSums`]: nothing
+/// is divided by a number of samples. What is second order is exact; a pooled maximum is taken as fixed, and a kink as
+/// flat.
 #[derive(Clone, Debug)]
 pub struct GraphPasses<T> {
     graph: Arc<Graph>,
@@ -29,6 +31,8 @@ pub struct GraphPasses<T> {
     targets: Vec<f64>,
     /// By value; empty where a model or nobody has it.
     values: Vec<Vec<T>>,
+    /// What the operation that gives a value saved, of those that move.
+    saved: Vec<Vec<T>>,
     /// Gradient in every value that moves.
     deltas: Vec<Vec<T>>,
     buffers: Buffers<T>,
@@ -54,9 +58,9 @@ impl<T: Scalar> GraphPasses<T> {
             moves[node.value] |= node.operands.iter().any(|&operand| moves[operand]);
         }
         let none = || vec![Vec::new(); graph.values.len()];
-        let (values, deltas) = (none(), none());
+        let (values, saved, deltas) = (none(), none(), none());
         let (n, targets, buffers) = (0, Vec::new(), Buffers::default());
-        Self { graph: graph.clone(), objective, variables, moves, n, targets, values, deltas, buffers }
+        Self { graph: graph.clone(), objective, variables, moves, n, targets, values, saved, deltas, buffers }
     }
 
     /// What derivatives are taken in.
@@ -69,8 +73,8 @@ impl<T: Scalar> GraphPasses<T> {
         self.n
     }
 
-    /// Takes the samples of `range`: their values and the gradients in all that moves. Returns the sum of their losses, penalty
-    /// included.
+    /// Takes the samples of `range`: their values and the gradients in all that moves. Returns the sum of their losses,
+    /// penalty included.
     ///
     /// # Errors
     /// When a node is asked for what it has not: an id without a row, or a point without derivatives.
@@ -111,7 +115,8 @@ impl<T: Scalar> GraphPasses<T> {
         Ok(losses.iter().sum())
     }
 
-    /// Forward pass: the loss of every sample of `range`, penalty included. Gradients wait for [`GraphPasses::evaluate`].
+    /// Forward pass: the loss of every sample of `range`, penalty included. Gradients wait for
+    /// [`GraphPasses::evaluate`].
     ///
     /// # Errors
     /// As [`GraphPasses::evaluate`].
@@ -145,12 +150,19 @@ impl<T: Scalar> GraphPasses<T> {
             let mut out = std::mem::take(&mut self.values[node.value]);
             out.resize(graph.entries(node.value, self.n), T::ZERO);
             let operands = graph.operands(node, model, &self.values);
-            let at = graph.at(node, self.n, &operands, &[]);
+            let at = graph.at(node, self.n, &operands, &[], &[]);
             if let Some((p, misfit)) = node.operation.check(&at, self.moves[node.value]) {
                 let found = format!("{} in sample {}", misfit.found, range.start + p);
                 return Err(graph.error(node, found, misfit.expected));
             }
-            node.operation.forward(&at, &mut out);
+            if self.moves[node.value] {
+                let mut saved = std::mem::take(&mut self.saved[node.value]);
+                saved.resize(node.operation.saved(at.shape) * at.n, T::ZERO);
+                node.operation.forward_saving(&at, &mut out, &mut saved);
+                self.saved[node.value] = saved;
+            } else {
+                node.operation.forward(&at, &mut out);
+            }
             self.values[node.value] = out;
         }
         let penalty = self.objective.penalty(model.params());
@@ -188,7 +200,7 @@ impl<T: Scalar> GraphPasses<T> {
         let Source::Node(node) = self.graph.values[value.0].source else { panic!("a value that a layer gives") };
         let node = &self.graph.nodes[node];
         let operands = self.graph.operands(node, model, &self.values);
-        node.operation.activities(&self.graph.at(node, self.n, &operands, &[]), p, out);
+        node.operation.activities(&self.graph.at(node, self.n, &operands, &[], &[]), p, out);
     }
 
     /// Gradients in all that moves, from those in the output.
@@ -224,7 +236,8 @@ impl<T: Scalar> GraphPasses<T> {
         self.add_penalty(per_direction, sums);
     }
 
-    /// Adds `Σ_p J_pᵀ M_p J_p v` for every direction, with the Gauss–Newton matrix `M_p` in the outputs; the penalty's `l2 · I` too.
+    /// Adds `Σ_p J_pᵀ M_p J_p v` for every direction, with the Gauss–Newton matrix `M_p` in the outputs; the penalty's
+    /// `l2 · I` too.
     ///
     /// # Panics
     /// As [`GraphPasses::hessian`].
@@ -242,8 +255,9 @@ impl<T: Scalar> GraphPasses<T> {
         self.add_penalty(|slot| &directions.tensors[slot], sums);
     }
 
-    /// Adds `Σ_p g_p (g_p·v − m(v))` for every direction, with `m` given for each: the empirical Fisher matrix with `m = 0`, the
-    /// noise covariance with `m = ḡ·v`. The penalty's part of `g_p` is left out: a covariance does not see it.
+    /// Adds `Σ_p g_p (g_p·v − m(v))` for every direction, with `m` given for each: the empirical Fisher matrix with `m
+    /// = 0`, the noise covariance with `m = ḡ·v`. The penalty's part of `g_p` is left out: a covariance does not see
+    /// it.
     ///
     /// # Panics
     /// As [`GraphPasses::hessian`].
@@ -308,8 +322,8 @@ impl<T: Scalar> GraphPasses<T> {
         }
     }
 
-    /// What happens along `k` changes of the variables' values: `seeds` has for each of them `[k][p][entry]`. The changes of `watched`
-    /// values come back too.
+    /// What happens along `k` changes of the variables' values: `seeds` has for each of them `[k][p][entry]`. The
+    /// changes of `watched` values come back too.
     ///
     /// # Panics
     /// When the variables are parameters, or seeds have other lengths.
@@ -419,7 +433,7 @@ impl<T: Scalar> GraphPasses<T> {
                 node.operands.iter().map(|&v| Some(&tangents[v][..]).filter(|moved| !moved.is_empty())).collect();
             if moved.iter().any(Option::is_some) {
                 let operands = graph.operands(node, model, &self.values);
-                let at = graph.at(node, self.n, &operands, &self.values[node.value]);
+                let at = graph.at(node, self.n, &operands, &self.values[node.value], &self.saved[node.value]);
                 node.operation.tangent(&at, k, &moved, &mut out);
             } else {
                 out.fill(T::ZERO);
@@ -435,8 +449,8 @@ impl<T: Scalar> GraphPasses<T> {
         tangents
     }
 
-    /// The reverse pass of `k` gradients at once, from those in the output. With `moved` they are derivatives of the block's own
-    /// gradients, and what bends is added. What is not kept is given back as soon as it is used up.
+    /// The reverse pass of `k` gradients at once, from those in the output. With `moved` they are derivatives of the
+    /// block's own gradients, and what bends is added. What is not kept is given back as soon as it is used up.
     fn back(
         &mut self,
         model: &Model<T>,
@@ -506,7 +520,7 @@ impl<T: Scalar> GraphPasses<T> {
             }));
         }
         let operands = graph.operands(node, model, &self.values);
-        let at = graph.at(node, self.n, &operands, &self.values[node.value]);
+        let at = graph.at(node, self.n, &operands, &self.values[node.value], &self.saved[node.value]);
         let mut parts: Vec<Option<&mut [T]>> = into.iter_mut().map(|part| part.as_deref_mut()).collect();
         node.operation.reverse(&at, k, &here, &mut parts);
         if let Some(moved) = moved {
@@ -545,7 +559,8 @@ enum Bends {
 }
 
 impl<T: Scalar> Model<T> {
-    /// What the graph gives for the samples of `range`, `dim × n`; of inner values only those that somebody still waits for are held.
+    /// What the graph gives for the samples of `range`, `dim × n`; of inner values only those that somebody still waits
+    /// for are held.
     ///
     /// # Errors
     /// When a node is asked for what it has not.
@@ -566,7 +581,7 @@ impl<T: Scalar> Model<T> {
         for (position, node) in graph.nodes.iter().enumerate() {
             let mut out = buffers.take(graph.entries(node.value, n));
             let operands = graph.operands(node, self, &values);
-            let at = graph.at(node, n, &operands, &[]);
+            let at = graph.at(node, n, &operands, &[], &[]);
             if let Some((p, misfit)) = node.operation.check(&at, false) {
                 let found = format!("{} in sample {}", misfit.found, range.start + p);
                 return Err(graph.error(node, found, misfit.expected));

@@ -10,11 +10,12 @@ pub trait GraphSamples<T>: Sync {
     /// How many there are.
     fn n_samples(&self) -> usize;
 
-    /// Writes input `input` (counted from 0) of sample `p` to `out`, which has the input's entries, row-major. Ids are whole numbers.
+    /// Writes input `input` (counted from 0) of sample `p` to `out`, which has the input's entries, row-major. Ids are
+    /// whole numbers.
     fn write_input(&self, p: usize, input: usize, out: &mut [T]);
 
-    /// Writes the target of sample `p` to `out`, which has [`Objective::target_len`] entries: a class for every output, or real
-    /// numbers.
+    /// Writes the target of sample `p` to `out`, which has [`Objective::target_len`] entries: a class for every output,
+    /// or real numbers.
     fn write_target(&self, p: usize, out: &mut [f64]);
 }
 

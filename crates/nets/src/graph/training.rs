@@ -10,14 +10,15 @@ const PARTS: usize = 8;
 const BLOCK: usize = 16;
 
 impl<T: Scalar> Model<T> {
-    /// Writes the gradient of the **mean** loss over the samples `batch`, `(1/B) Σ_p g_p`, to `gradient`; returns that mean.
+    /// Writes the gradient of the **mean** loss over the samples `batch`, `(1/B) Σ_p g_p`, to `gradient`; returns that
+    /// mean.
     ///
-    /// Parts of the batch run on the current rayon pool; they depend on its size alone, and so do the bits of the result. `passes` are kept
-    /// from one call to the next.
+    /// Parts of the batch run on the current rayon pool; they depend on its size alone, and so do the bits of the
+    /// result. `passes` are kept from one call to the next.
     ///
     /// # Errors
-    /// When the graph does not train sample by sample ([`Graph::trains_by_sample`](super::Graph::trains_by_sample)), or a node is asked
-    /// for what it has not.
+    /// When the graph does not train sample by sample ([`Graph::trains_by_sample`](super::Graph::trains_by_sample)), or
+    /// a node is asked for what it has not.
     ///
     /// # Panics
     /// When the batch is empty, or `gradient` has not an entry a parameter.

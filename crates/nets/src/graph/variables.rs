@@ -7,8 +7,9 @@ use faer::{MatMut, MatRef};
 
 /// Parameters, or values inside the graph, that derivatives are taken in.
 ///
-/// A vector over parameters has their entries one after the other in the order in which they were **declared**, whatever order they
-/// were named in, each row-major. All parameters therefore have the order of [`Model::params`](super::Model::params).
+/// A vector over parameters has their entries one after the other in the order in which they were **declared**,
+/// whatever order they were named in, each row-major. All parameters therefore have the order of
+/// [`Model::params`](super::Model::params).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Variables {
     /// Values, ascending.

@@ -1,10 +1,11 @@
 //! Sums, differences, products, quotients and powers of two operands, broadcasting.
 
-use super::{At, Given, Gradients, Misfit, Moved, Rule, broadcast_map, exactly, shown};
+use super::{At, Given, Gradients, Misfit, Moved, Rule, add, broadcast_map, exactly, shown};
 use crate::Scalar;
 use std::borrow::Cow;
 
-/// `z = f(x, y)`, entry by entry, of two operands whose axes are aligned at the last one; an axis of length 1 is repeated.
+/// `z = f(x, y)`, entry by entry, of two operands whose axes are aligned at the last one; an axis of length 1 is
+/// repeated.
 ///
 /// Either operand may be a parameter or constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,23 +23,12 @@ pub enum Arithmetic {
 }
 
 impl Arithmetic {
-    fn value<T: Scalar>(self, x: T, y: T) -> T {
-        match self {
-            Self::Add => x + y,
-            Self::Subtract => x - y,
-            Self::Multiply => x * y,
-            Self::Divide => x / y,
-            Self::Power => x.power(y),
-        }
-    }
-
     /// `∂f/∂x` or `∂f/∂y`.
     fn slope<T: Scalar>(self, operand: usize, x: T, y: T) -> T {
         match (self, operand) {
             (Self::Add, _) | (Self::Subtract, 0) => T::ONE,
             (Self::Subtract, _) => -T::ONE,
-            (Self::Multiply, 0) => y,
-            (Self::Multiply, _) => x,
+            (Self::Multiply, i) => [y, x][i],
             (Self::Divide, 0) => T::ONE / y,
             (Self::Divide, _) => -x / (y * y),
             (Self::Power, 0) => falling(x, y, 1),
@@ -79,7 +69,11 @@ impl<'a, T: Scalar> Spread<'a, T> {
         let (operand, map) = (&at.operands[i], &at.maps[i]);
         let numbers = match map.is_empty() {
             true => Cow::Borrowed(numbers),
-            false => numbers.chunks_exact(operand.dim()).flat_map(|x| map.iter().map(|&j| x[j as usize])).collect(),
+            false => {
+                let mut all = Vec::with_capacity(numbers.len() / operand.dim() * at.dim());
+                numbers.chunks_exact(operand.dim()).for_each(|x| all.extend(map.iter().map(|&j| x[j as usize])));
+                Cow::Owned(all)
+            }
         };
         Self { numbers, shared: operand.shared, n: at.n, dim: at.dim() }
     }
@@ -90,12 +84,79 @@ impl<'a, T: Scalar> Spread<'a, T> {
     }
 }
 
+/// A derivative at every entry of the result.
+enum Factor<'a, T: Clone> {
+    Zero,
+    /// The same everywhere.
+    Same(T),
+    Entries(Spread<'a, T>),
+}
+
+impl<'a, T: Scalar> Factor<'a, T> {
+    /// Of a function of both operands.
+    fn of_both(at: &At<'a, T>, f: impl Fn(T, T) -> T) -> Self {
+        let [x, y] = operands(at);
+        let shared = x.shared && y.shared;
+        let samples = if shared { 1 } else { at.n };
+        let mut numbers = Vec::with_capacity(samples * at.dim());
+        for p in 0..samples {
+            numbers.extend(x.of(0, p).iter().zip(y.of(0, p)).map(|(&x, &y)| f(x, y)));
+        }
+        Self::Entries(Spread { numbers: numbers.into(), shared, n: at.n, dim: at.dim() })
+    }
+
+    /// `f v` of sample `p`, entry by entry, given to `each`.
+    fn times(&self, p: usize, v: &[T], out: &mut [T], each: impl Fn(&mut T, T)) {
+        let numbers = out.iter_mut().zip(v);
+        match self {
+            Self::Zero => {}
+            Self::Same(f) => numbers.for_each(|(out, &v)| each(out, *f * v)),
+            Self::Entries(f) => numbers.zip(f.of(0, p)).for_each(|((out, &v), &f)| each(out, f * v)),
+        }
+    }
+}
+
+fn operands<'a, T: Scalar>(at: &At<'a, T>) -> [Spread<'a, T>; 2] {
+    [0, 1].map(|i| Spread::new(at, i, at.operands[i].values))
+}
+
 /// Adds what stands at the result's entries to the gradient in operand `i` of sample `p` along direction `k`.
-fn collect<T: Scalar>(at: &At<'_, T>, i: usize, k: usize, p: usize, terms: impl Iterator<Item = T>, into: &mut [T]) {
+fn collect<T: Scalar>(at: &At<'_, T>, i: usize, k: usize, p: usize, terms: &[T], into: &mut [T]) {
     let into = &mut into[at.range(i, k, p)];
     match &at.maps[i][..] {
-        [] => into.iter_mut().zip(terms).for_each(|(x, term)| *x += term),
-        map => map.iter().zip(terms).for_each(|(&j, term)| into[j as usize] += term),
+        [] => add(into, terms),
+        // Repeated as a whole.
+        _ if at.shape.ends_with(at.operands[i].shape) => {
+            terms.chunks_exact(into.len()).for_each(|part| add(into, part))
+        }
+        map => map.iter().zip(terms).for_each(|(&j, &term)| into[j as usize] += term),
+    }
+}
+
+impl Arithmetic {
+    /// `∂f/∂x_i` at every entry.
+    fn factor<'a, T: Scalar>(self, at: &At<'a, T>, i: usize) -> Factor<'a, T> {
+        match (self, i) {
+            (Self::Add, _) | (Self::Subtract, 0) => Factor::Same(T::ONE),
+            (Self::Subtract, _) => Factor::Same(-T::ONE),
+            (Self::Multiply, i) => Factor::Entries(Spread::new(at, 1 - i, at.operands[1 - i].values)),
+            _ => Factor::of_both(at, |x, y| self.slope(i, x, y)),
+        }
+    }
+
+    /// `∂²f/∂x_i∂x_j` at every entry.
+    fn second_factor<'a, T: Scalar>(self, at: &At<'a, T>, i: usize, j: usize) -> Factor<'a, T> {
+        match (self, i, j) {
+            (Self::Add | Self::Subtract, _, _) | (Self::Divide, 0, 0) => Factor::Zero,
+            (Self::Multiply, i, j) => {
+                if i == j {
+                    Factor::Zero
+                } else {
+                    Factor::Same(T::ONE)
+                }
+            }
+            _ => Factor::of_both(at, |x, y| self.second((i, j), x, y)),
+        }
     }
 }
 
@@ -153,26 +214,29 @@ impl Rule for Arithmetic {
     }
 
     fn forward<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T]) {
-        let [x, y] = [0, 1].map(|i| Spread::new(at, i, at.operands[i].values));
+        let [x, y] = operands(at);
         for (p, out) in out.chunks_exact_mut(at.dim()).enumerate() {
             let numbers = out.iter_mut().zip(x.of(0, p)).zip(y.of(0, p));
-            numbers.for_each(|((z, &x), &y)| *z = self.value(x, y));
+            match self {
+                Self::Add => numbers.for_each(|((z, &x), &y)| *z = x + y),
+                Self::Subtract => numbers.for_each(|((z, &x), &y)| *z = x - y),
+                Self::Multiply => numbers.for_each(|((z, &x), &y)| *z = x * y),
+                Self::Divide => numbers.for_each(|((z, &x), &y)| *z = x / y),
+                Self::Power => numbers.for_each(|((z, &x), &y)| *z = x.power(y)),
+            }
         }
     }
 
     fn tangent<T: Scalar>(&self, at: &At<'_, T>, k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
-        let [x, y] = [0, 1].map(|i| Spread::new(at, i, at.operands[i].values));
         let mut first = true;
         for (i, moved) in moved.iter().enumerate() {
             let Some(moved) = moved else { continue };
-            let moved = Spread::new(at, i, moved);
+            let (factor, moved) = (self.factor(at, i), Spread::new(at, i, moved));
             for (block, out) in out.chunks_exact_mut(at.dim()).enumerate().take(k * at.n) {
                 let (k, p) = (block / at.n, block % at.n);
-                let numbers = out.iter_mut().zip(x.of(0, p).iter().zip(y.of(0, p)).zip(moved.of(k, p)));
-                if first {
-                    numbers.for_each(|(z, ((&x, &y), &moved))| *z = self.slope(i, x, y) * moved);
-                } else {
-                    numbers.for_each(|(z, ((&x, &y), &moved))| *z += self.slope(i, x, y) * moved);
+                match first {
+                    true => factor.times(p, moved.of(k, p), out, |z, term| *z = term),
+                    false => factor.times(p, moved.of(k, p), out, |z, term| *z += term),
                 }
             }
             first = false;
@@ -180,13 +244,14 @@ impl Rule for Arithmetic {
     }
 
     fn reverse<T: Scalar>(&self, at: &At<'_, T>, k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
-        let [x, y] = [0, 1].map(|i| Spread::new(at, i, at.operands[i].values));
+        let mut terms = vec![T::ZERO; at.dim()];
         for (i, into) in into.iter_mut().enumerate() {
             let Some(into) = into else { continue };
+            let factor = self.factor(at, i);
             for (block, delta) in delta.chunks_exact(at.dim()).enumerate().take(k * at.n) {
                 let (k, p) = (block / at.n, block % at.n);
-                let terms = x.of(0, p).iter().zip(y.of(0, p)).zip(delta);
-                collect(at, i, k, p, terms.map(|((&x, &y), &d)| self.slope(i, x, y) * d), into);
+                factor.times(p, delta, &mut terms, |term, value| *term = value);
+                collect(at, i, k, p, &terms, into);
             }
         }
     }
@@ -199,24 +264,21 @@ impl Rule for Arithmetic {
         moved: &Moved<'_, T>,
         into: &mut Gradients<'_, T>,
     ) {
-        if matches!(self, Self::Add | Self::Subtract) {
-            return;
-        }
-        let [x, y] = [0, 1].map(|i| Spread::new(at, i, at.operands[i].values));
-        for (j, moved) in moved.iter().enumerate() {
-            let Some(moved) = moved else { continue };
-            let moved = Spread::new(at, j, moved);
-            for (i, into) in into.iter_mut().enumerate() {
-                let Some(into) = into else { continue };
-                if i == j && *self == Self::Multiply {
+        let mut terms = vec![T::ZERO; at.dim()];
+        for (i, into) in into.iter_mut().enumerate() {
+            let Some(into) = into else { continue };
+            for (j, moved) in moved.iter().enumerate() {
+                let (Some(moved), factor) = (moved, self.second_factor(at, i, j)) else { continue };
+                if let Factor::Zero = factor {
                     continue;
                 }
+                let moved = Spread::new(at, j, moved);
                 for block in 0..k * at.n {
                     let (k, p) = (block / at.n, block % at.n);
                     let delta = &delta[p * at.dim()..(p + 1) * at.dim()];
-                    let numbers = x.of(0, p).iter().zip(y.of(0, p)).zip(moved.of(k, p)).zip(delta);
-                    let term = |(((&x, &y), &moved), &d): (((&T, &T), &T), &T)| self.second((i, j), x, y) * moved * d;
-                    collect(at, i, k, p, numbers.map(term), into);
+                    factor.times(p, moved.of(k, p), &mut terms, |term, value| *term = value);
+                    terms.iter_mut().zip(delta).for_each(|(term, &d)| *term *= d);
+                    collect(at, i, k, p, &terms, into);
                 }
             }
         }

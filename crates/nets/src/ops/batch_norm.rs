@@ -5,7 +5,8 @@ use crate::Scalar;
 
 /// `y = γ (x − μ)/√(v + ε) + β`, channel by channel (the first axis of a value).
 ///
-/// Operands: the value `(C, …)`, then `γ`, `β`, the running mean `μ` and variance `v`, each `(C)`; the last two are constants.
+/// Operands: the value `(C, …)`, then `γ`, `β`, the running mean `μ` and variance `v`, each `(C)`; the last two are
+/// constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
     /// `ε`.

@@ -7,8 +7,8 @@ use faer::{Accum, MatMut, MatRef, Par};
 
 /// A cross-correlation, as PyTorch's `Conv2d`: `(C, H, W)` becomes `(c_out, H', W')`.
 ///
-/// Operands: images, a weight `(c_out, C/groups, kernel rows, kernel columns)`, and maybe a bias `(c_out)`. A convolution along one
-/// axis is one of images with a single row.
+/// Operands: images, a weight `(c_out, C/groups, kernel rows, kernel columns)`, and maybe a bias `(c_out)`. A
+/// convolution along one axis is one of images with a single row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// What an output sees.

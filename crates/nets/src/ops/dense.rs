@@ -5,10 +5,11 @@ use crate::Scalar;
 use crate::passes::dense::product;
 use faer::{Accum, MatMut, MatRef};
 
-/// `z = W a` or `z = W a + b`, for every vector of the last axis of the first operand: `(…, d_in)` becomes `(…, d_out)`.
+/// `z = W a` or `z = W a + b`, for every vector of the last axis of the first operand: `(…, d_in)` becomes `(…,
+/// d_out)`.
 ///
-/// Operands: the value, the weight, and maybe a bias `(d_out)`. Weight and bias are shared by all samples; for a product of two
-/// values there is [`MatrixProduct`](super::MatrixProduct).
+/// Operands: the value, the weight, and maybe a bias `(d_out)`. Weight and bias are shared by all samples; for a
+/// product of two values there is [`MatrixProduct`](super::MatrixProduct).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dense {
     /// How the weight stands.

@@ -1,6 +1,6 @@
 //! Elementwise functions, with their first two derivatives.
 
-use super::{At, Given, Gradients, Misfit, Moved, Rule, exactly};
+use super::{At, Given, Gradients, Misfit, Moved, Rule, exactly, len};
 use crate::Scalar;
 
 /// `y = σ(x)`, entry by entry.
@@ -67,14 +67,14 @@ pub enum Function {
     Negate,
 }
 
-/// Entries whose derivatives are held at a time.
-const PIECE: usize = 256;
 /// `√(2/π)` and the cubic coefficient of the tanh form of GELU.
 const GELU: (f64, f64) = (0.797_884_560_802_865_4, 0.044_715);
 
-fn sigmoid<T: Scalar>(x: T) -> T {
-    let e = if x > T::ZERO { (-x).exponential() } else { x.exponential() };
-    if x > T::ZERO { T::ONE / (T::ONE + e) } else { e / (T::ONE + e) }
+/// `1/(1 + e⁻ˣ)` and `1/(1 + eˣ)`, either of them accurate where it is small.
+fn sigmoid<T: Scalar>(x: T) -> (T, T) {
+    let e = if x > T::ZERO { -x } else { x }.exponential();
+    let (large, small) = (T::ONE / (T::ONE + e), e / (T::ONE + e));
+    if x > T::ZERO { (large, small) } else { (small, large) }
 }
 
 /// `Φ(x)` and its density.
@@ -84,166 +84,93 @@ fn normal<T: Scalar>(x: T) -> (T, T) {
     (distribution, T::of(0.5 * GELU.0) * (-half * x * x).exponential())
 }
 
-/// `tanh u` of the tanh form of GELU, with `u'` and `u''`.
-fn gelu_tanh<T: Scalar>(x: T) -> (T, T, T) {
-    let (c, a) = (T::of(GELU.0), T::of(GELU.1));
-    let u = c * (x + a * x * x * x);
-    (u.hyperbolic_tangent(), c * (T::ONE + T::of(3.0) * a * x * x), T::of(6.0) * a * c * x)
-}
-
 impl Function {
     /// `σ(x)`.
-    #[inline]
     pub fn value<T: Scalar>(self, x: T) -> T {
-        let positive = x > T::ZERO;
-        match self {
-            // What is not a number stays so.
-            Self::Relu if x <= T::ZERO => T::ZERO,
-            Self::Relu => x,
-            Self::LeakyRelu { slope } => {
-                if positive {
-                    x
-                } else {
-                    T::of(slope) * x
-                }
-            }
-            Self::Elu { alpha } => {
-                if positive {
-                    x
-                } else {
-                    T::of(alpha) * exponential_minus_one(x)
-                }
-            }
-            Self::Gelu => x * normal(x).0,
-            Self::GeluTanh => T::of(0.5) * x * (T::ONE + gelu_tanh(x).0),
-            Self::Silu => x * sigmoid(x),
-            Self::Sigmoid => sigmoid(x),
-            Self::Tanh => x.hyperbolic_tangent(),
-            Self::Softplus { beta, threshold } => {
-                let scaled = T::of(beta) * x;
-                if scaled > T::of(threshold) { x } else { scaled.exponential().log_of_one_plus() / T::of(beta) }
-            }
-            Self::Hardtanh { min, max } | Self::Clip { min, max } => {
-                let (min, max) = (T::of(min), T::of(max));
-                if x < min {
-                    min
-                } else if x > max {
-                    max
-                } else {
-                    x
-                }
-            }
-            Self::Erf => x.error_function(),
-            Self::Exp => x.exponential(),
-            Self::Log => x.natural_log(),
-            Self::Sqrt => x.square_root(),
-            Self::Reciprocal => T::ONE / x,
-            Self::Abs => {
-                if x < T::ZERO {
-                    -x
-                } else {
-                    x
-                }
-            }
-            Self::Negate => -x,
-        }
+        self.jet(x)[0]
     }
 
     /// `σ'(x)`.
-    #[inline]
     pub fn derivative<T: Scalar>(self, x: T) -> T {
-        let step = |rises: bool| if rises { T::ONE } else { T::ZERO };
-        let positive = x > T::ZERO;
-        match self {
-            Self::Relu => step(positive),
-            Self::LeakyRelu { slope } => {
-                if positive {
-                    T::ONE
-                } else {
-                    T::of(slope)
-                }
-            }
-            Self::Elu { alpha } => {
-                if positive {
-                    T::ONE
-                } else {
-                    T::of(alpha) * x.exponential()
-                }
-            }
-            Self::Gelu => {
-                let (distribution, density) = normal(x);
-                distribution + x * density
-            }
-            Self::GeluTanh => {
-                let (t, u, _) = gelu_tanh(x);
-                T::of(0.5) * (T::ONE + t + x * (T::ONE - t * t) * u)
-            }
-            Self::Silu => {
-                let s = sigmoid(x);
-                s + x * s * sigmoid(-x)
-            }
-            Self::Sigmoid => sigmoid(x) * sigmoid(-x),
-            Self::Tanh => {
-                let t = x.hyperbolic_tangent();
-                T::ONE - t * t
-            }
-            Self::Softplus { beta, threshold } => {
-                let scaled = T::of(beta) * x;
-                if scaled > T::of(threshold) { T::ONE } else { sigmoid(scaled) }
-            }
-            Self::Hardtanh { min, max } => step(x > T::of(min) && x < T::of(max)),
-            Self::Clip { min, max } => step(x >= T::of(min) && x <= T::of(max)),
-            Self::Erf => T::of(std::f64::consts::FRAC_2_SQRT_PI) * (-x * x).exponential(),
-            Self::Exp => x.exponential(),
-            Self::Log => T::ONE / x,
-            Self::Sqrt => T::of(0.5) / x.square_root(),
-            Self::Reciprocal => -T::ONE / (x * x),
-            Self::Abs => step(positive) - step(x < T::ZERO),
-            Self::Negate => -T::ONE,
-        }
+        self.jet(x)[1]
     }
 
     /// `σ''(x)`; 0 at kinks.
-    #[inline]
     pub fn second_derivative<T: Scalar>(self, x: T) -> T {
-        let two = T::of(2.0);
+        self.jet(x)[2]
+    }
+
+    /// `σ`, `σ'` and `σ''` at `x`, which share most of their work.
+    #[inline]
+    fn jet<T: Scalar>(self, x: T) -> [T; 3] {
+        let (zero, one, two) = (T::ZERO, T::ONE, T::of(2.0));
+        let step = |rises: bool| if rises { one } else { zero };
+        let positive = x > zero;
         match self {
-            Self::Relu | Self::LeakyRelu { .. } | Self::Abs | Self::Negate => T::ZERO,
-            Self::Hardtanh { .. } | Self::Clip { .. } => T::ZERO,
+            // What is not a number stays so.
+            Self::Relu => [if x <= zero { zero } else { x }, step(positive), zero],
+            Self::LeakyRelu { .. } | Self::Elu { .. } if positive => [x, one, zero],
+            Self::LeakyRelu { slope } => [T::of(slope) * x, T::of(slope), zero],
             Self::Elu { alpha } => {
-                if x < T::ZERO {
-                    T::of(alpha) * x.exponential()
-                } else {
-                    T::ZERO
-                }
+                let slope = T::of(alpha) * x.exponential();
+                [T::of(alpha * x.f64().exp_m1()), slope, if x < zero { slope } else { zero }]
             }
-            Self::Gelu => normal(x).1 * (two - x * x),
+            Self::Gelu => {
+                let (distribution, density) = normal(x);
+                [x * distribution, distribution + x * density, density * (two - x * x)]
+            }
             Self::GeluTanh => {
-                let (t, u, bend) = gelu_tanh(x);
-                (T::ONE - t * t) * (u + T::of(0.5) * x * (bend - two * t * u * u))
+                let (c, a, half) = (T::of(GELU.0), T::of(GELU.1), T::of(0.5));
+                let t = (c * (x + a * x * x * x)).hyperbolic_tangent();
+                let (slope, bend) = (c * (one + T::of(3.0) * a * x * x), T::of(6.0) * a * c * x);
+                let rest = one - t * t;
+                let first = half * (one + t + x * rest * slope);
+                [half * x * (one + t), first, rest * (slope + half * x * (bend - two * t * slope * slope))]
             }
             Self::Silu => {
-                let (s, other) = (sigmoid(x), sigmoid(-x));
-                s * other * (two + x * (other - s))
+                let (s, other) = sigmoid(x);
+                [x * s, s + x * s * other, s * other * (two + x * (other - s))]
             }
             Self::Sigmoid => {
-                let (s, other) = (sigmoid(x), sigmoid(-x));
-                s * other * (other - s)
+                let (s, other) = sigmoid(x);
+                [s, s * other, s * other * (other - s)]
             }
             Self::Tanh => {
                 let t = x.hyperbolic_tangent();
-                -two * t * (T::ONE - t * t)
+                [t, one - t * t, -two * t * (one - t * t)]
             }
             Self::Softplus { beta, threshold } => {
-                let scaled = T::of(beta) * x;
-                let curved = scaled < T::of(threshold);
-                if curved { T::of(beta) * sigmoid(scaled) * sigmoid(-scaled) } else { T::ZERO }
+                let (beta, threshold) = (T::of(beta), T::of(threshold));
+                let scaled = beta * x;
+                let (s, other) = sigmoid(scaled);
+                let bend = if scaled < threshold { beta * s * other } else { zero };
+                match scaled > threshold {
+                    true => [x, one, zero],
+                    false => [scaled.exponential().log_of_one_plus() / beta, s, bend],
+                }
             }
-            Self::Erf => -two * x * self.derivative(x),
-            Self::Exp => x.exponential(),
-            Self::Log => -T::ONE / (x * x),
-            Self::Sqrt => T::of(-0.25) / (x * x.square_root()),
-            Self::Reciprocal => two / (x * x * x),
+            Self::Hardtanh { min, max } | Self::Clip { min, max } => {
+                let (min, max) = (T::of(min), T::of(max));
+                let inside = match self {
+                    Self::Clip { .. } => x >= min && x <= max,
+                    _ => x > min && x < max,
+                };
+                let held = if x < min { min } else { x };
+                [if held > max { max } else { held }, step(inside), zero]
+            }
+            Self::Erf => {
+                let slope = T::of(std::f64::consts::FRAC_2_SQRT_PI) * (-x * x).exponential();
+                [x.error_function(), slope, -two * x * slope]
+            }
+            Self::Exp => [x.exponential(); 3],
+            Self::Log => [x.natural_log(), one / x, -one / (x * x)],
+            Self::Sqrt => {
+                let root = x.square_root();
+                [root, T::of(0.5) / root, T::of(-0.25) / (x * root)]
+            }
+            Self::Reciprocal => [one / x, -one / (x * x), two / (x * x * x)],
+            Self::Abs => [if x < zero { -x } else { x }, step(positive) - step(x < zero), zero],
+            Self::Negate => [-x, -one, zero],
         }
     }
 
@@ -253,21 +180,6 @@ impl Function {
             self,
             Self::Relu | Self::LeakyRelu { .. } | Self::Hardtanh { .. } | Self::Clip { .. } | Self::Abs | Self::Negate
         )
-    }
-}
-
-/// `eˣ − 1`, accurate near 0.
-fn exponential_minus_one<T: Scalar>(x: T) -> T {
-    T::of(x.f64().exp_m1())
-}
-
-/// Calls `each(range, slopes)` with `slope(x)` of a piece of the entries at a time.
-fn in_pieces<T: Scalar>(x: &[T], slope: impl Fn(T) -> T, mut each: impl FnMut(std::ops::Range<usize>, &[T])) {
-    let mut slopes = [T::ZERO; PIECE];
-    for (piece, x) in x.chunks(PIECE).enumerate() {
-        let slopes = &mut slopes[..x.len()];
-        slopes.iter_mut().zip(x).for_each(|(s, &x)| *s = slope(x));
-        each(piece * PIECE..piece * PIECE + x.len(), slopes);
     }
 }
 
@@ -322,56 +234,62 @@ impl Rule for Function {
         }
     }
 
-    fn tangent<T: Scalar>(&self, at: &At<'_, T>, k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
-        let Some(moved) = moved[0] else { return };
-        let block = out.len() / k;
-        in_pieces(
-            at.operands[0].values,
-            |x| self.derivative(x),
-            |range, slopes| {
-                for (moved, out) in moved.chunks_exact(block).zip(out.chunks_exact_mut(block)) {
-                    let numbers = out[range.clone()].iter_mut().zip(&moved[range.clone()]).zip(slopes);
-                    numbers.for_each(|((y, &x), &slope)| *y = slope * x);
-                }
-            },
-        );
+    fn saved(&self, at: &[usize]) -> usize {
+        if self.is_curved() { 2 * len(at) } else { 0 }
     }
 
-    fn reverse<T: Scalar>(&self, at: &At<'_, T>, k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
-        let Some(into) = &mut into[0] else { return };
-        let block = into.len() / k;
-        in_pieces(
-            at.operands[0].values,
-            |x| self.derivative(x),
-            |range, slopes| {
-                for (delta, into) in delta.chunks_exact(block).zip(into.chunks_exact_mut(block)) {
-                    let numbers = into[range.clone()].iter_mut().zip(&delta[range.clone()]).zip(slopes);
-                    numbers.for_each(|((x, &d), &slope)| *x += slope * d);
-                }
-            },
-        );
+    fn forward_saving<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T], saved: &mut [T]) {
+        if !self.is_curved() {
+            return self.forward(at, out);
+        }
+        let (slopes, bends) = saved.split_at_mut(out.len());
+        let numbers = out.iter_mut().zip(slopes).zip(bends).zip(at.operands[0].values);
+        numbers.for_each(|(((y, slope), bend), &x)| [*y, *slope, *bend] = self.jet(x));
+    }
+
+    fn tangent<T: Scalar>(&self, at: &At<'_, T>, _k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
+        if let Some(moved) = moved[0] {
+            self.times_slope(at, moved, out, |y, x| *y = x);
+        }
+    }
+
+    fn reverse<T: Scalar>(&self, at: &At<'_, T>, _k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
+        if let Some(into) = &mut into[0] {
+            self.times_slope(at, delta, into, |x, d| *x += d);
+        }
     }
 
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,
-        k: usize,
+        _k: usize,
         delta: &[T],
         moved: &Moved<'_, T>,
         into: &mut Gradients<'_, T>,
     ) {
         let (true, Some(moved), Some(into)) = (self.is_curved(), moved[0], &mut into[0]) else { return };
-        let block = into.len() / k;
-        in_pieces(
-            at.operands[0].values,
-            |x| self.second_derivative(x),
-            |range, bends| {
-                let delta = &delta[range.clone()];
-                for (moved, into) in moved.chunks_exact(block).zip(into.chunks_exact_mut(block)) {
-                    let numbers = into[range.clone()].iter_mut().zip(&moved[range.clone()]).zip(bends).zip(delta);
-                    numbers.for_each(|(((x, &moved), &bend), &d)| *x += bend * moved * d);
+        let n = delta.len();
+        for (moved, into) in moved.chunks_exact(n).zip(into.chunks_exact_mut(n)) {
+            let numbers = into.iter_mut().zip(moved).zip(&at.saved[n..]).zip(delta);
+            numbers.for_each(|(((x, &moved), &bend), &d)| *x += bend * moved * d);
+        }
+    }
+}
+
+impl Function {
+    /// `σ'(x) v` for every block of `v`, given to `each`.
+    fn times_slope<T: Scalar>(&self, at: &At<'_, T>, v: &[T], out: &mut [T], each: impl Fn(&mut T, T)) {
+        let x = at.operands[0].values;
+        for (v, out) in v.chunks_exact(x.len()).zip(out.chunks_exact_mut(x.len())) {
+            let numbers = out.iter_mut().zip(v);
+            match self {
+                // Apart, so that it vectorises.
+                Self::Relu => {
+                    numbers.zip(x).for_each(|((out, &v), &x)| each(out, if x > T::ZERO { v } else { T::ZERO }))
                 }
-            },
-        );
+                _ if self.is_curved() => numbers.zip(at.saved).for_each(|((out, &v), &slope)| each(out, slope * v)),
+                _ => numbers.zip(x).for_each(|((out, &v), &x)| each(out, self.derivative(x) * v)),
+            }
+        }
     }
 }

@@ -18,8 +18,8 @@ fn sizes<T>(at: &At<'_, T>) -> [usize; 3] {
     [from_end(a, 2), from_end(a, 1), from_end(at.shape, 1)]
 }
 
-/// Calls `each` with the ranges of `a`, `b` and their product, for all products of `k` directions; `moves` says which of `a` and `b`
-/// stand once a direction.
+/// Calls `each` with the ranges of `a`, `b` and their product, for all products of `k` directions; `moves` says which
+/// of `a` and `b` stand once a direction.
 fn for_products<T>(at: &At<'_, T>, k: usize, moves: [bool; 2], mut each: impl FnMut([std::ops::Range<usize>; 3])) {
     let [m, inner, n] = sizes(at);
     let products = at.dim() / (m * n);

@@ -1,6 +1,7 @@
 //! The operations of a [`Graph`](crate::Graph), one file each.
 //!
-//! A file says what shape an operation gives and how values, derivatives along directions and gradients pass through it. With
+//! A file says what shape an operation gives and how values, derivatives along directions and gradients pass through
+//! it. With
 //! `y = f(x₁, x₂, …)`, `ẋ` the derivative of `x` along a direction, and `δ` the gradient in `y`, these are
 //!
 //! | | |
@@ -10,12 +11,13 @@
 //! | `reverse` | adds `(∂f/∂x_i)ᵀ δ` to the gradient in each `x_i` |
 //! | `bend` | adds the derivative of `(∂f/∂x_i)ᵀ δ` along the direction, with `δ` held |
 //!
-//! The tangent of the reverse pass is `reverse` of `δ̇` and `bend` of `δ` together. Nothing else is known of an operation, so a
-//! new one is its file, a line in the list below, and a row in the table of cases (`tests/operations.rs`);
+//! The tangent of the reverse pass is `reverse` of `δ̇` and `bend` of `δ` together. Nothing else is known of an
+//! operation, so a new one is its file, a line in the list below, and a row in the table of cases
+//! (`tests/operations.rs`);
 //! `docs/adding-an-operation.md` walks through one.
 //!
-//! Numbers of a block stand sample after sample, each row-major; those of `k` directions block after block. What all samples
-//! share, parameters above all, stands once: its gradient is the sum over samples.
+//! Numbers of a block stand sample after sample, each row-major; those of `k` directions block after block. What all
+//! samples share, parameters above all, stands once: its gradient is the sum over samples.
 
 mod arithmetic;
 mod batch_norm;
@@ -122,6 +124,8 @@ pub(crate) struct At<'a, T> {
     pub(crate) shape: &'a [usize],
     /// What it gives; empty in the forward pass.
     pub(crate) output: &'a [T],
+    /// What [`Rule::forward_saving`] saved; nothing in the forward pass.
+    pub(crate) saved: &'a [T],
     /// What [`Rule::maps`] gave.
     pub(crate) maps: &'a [Vec<u32>],
 }
@@ -151,7 +155,8 @@ pub(crate) type Moved<'a, T> = [Option<&'a [T]>];
 /// Where gradients in the operands are added up.
 pub(crate) type Gradients<'a, T> = [Option<&'a mut [T]>];
 
-/// How a layer's weight meets what the layer is given: `z_t = W_g a_(t,g)` for every position `t` and group `g` of outputs.
+/// How a layer's weight meets what the layer is given: `z_t = W_g a_(t,g)` for every position `t` and group `g` of
+/// outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerUse {
     /// Times that the weight is used for one sample.
@@ -222,6 +227,16 @@ pub(crate) trait Rule {
     /// Writes `y`.
     fn forward<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T]) {
         copy(at, 1, at.operands[0].values, out);
+    }
+
+    /// Numbers a sample that its derivatives want saved of the forward pass.
+    fn saved(&self, _shape: &[usize]) -> usize {
+        0
+    }
+
+    /// Writes `y`, and what is saved where derivatives are wanted.
+    fn forward_saving<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T], _saved: &mut [T]) {
+        self.forward(at, out);
     }
 
     /// Writes `ẏ` along `k` directions; at least one operand moves.
@@ -297,8 +312,8 @@ pub(crate) fn dot<T: Scalar>(x: &[T], y: &[T]) -> T {
     x.iter().zip(y).fold(T::ZERO, |sum, (&x, &y)| sum + x * y)
 }
 
-/// For every entry of a tensor of `shape`, the entry of one of shape `from` that broadcasting puts there; `None` if it does not
-/// broadcast. Axes are aligned at the last one.
+/// For every entry of a tensor of `shape`, the entry of one of shape `from` that broadcasting puts there; `None` if it
+/// does not broadcast. Axes are aligned at the last one.
 pub(crate) fn broadcast_map(from: &[usize], shape: &[usize]) -> Option<Vec<u32>> {
     let lead = shape.len().checked_sub(from.len())?;
     if !from.iter().zip(&shape[lead..]).all(|(&f, &s)| f == s || f == 1) {
@@ -361,6 +376,12 @@ macro_rules! operations {
             }
             fn forward<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T]) {
                 match self { $(Self::$name(op) => op.forward(at, out),)* }
+            }
+            fn saved(&self, shape: &[usize]) -> usize {
+                match self { $(Self::$name(op) => op.saved(shape),)* }
+            }
+            fn forward_saving<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T], saved: &mut [T]) {
+                match self { $(Self::$name(op) => op.forward_saving(at, out, saved),)* }
             }
             fn tangent<T: Scalar>(&self, at: &At<'_, T>, k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
                 match self { $(Self::$name(op) => op.tangent(at, k, moved, out),)* }

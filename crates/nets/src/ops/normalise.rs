@@ -3,8 +3,8 @@
 use super::{At, Given, Gradients, Misfit, Moved, Rule, dot, exactly, len, shown};
 use crate::Scalar;
 
-/// `y = (x − μ)/√(v + ε)` with mean and variance (divided by the number of entries) over entries of the same sample, or without
-/// the mean `y = x/√(E[x²] + ε)`.
+/// `y = (x − μ)/√(v + ε)` with mean and variance (divided by the number of entries) over entries of the same sample, or
+/// without the mean `y = x/√(E[x²] + ε)`.
 ///
 /// A learned scale and shift are a multiplication and a sum behind it.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -3,7 +3,8 @@
 use super::{At, Given, Gradients, Misfit, Moved, Rule, Window, exactly};
 use crate::Scalar;
 
-/// The largest entry of every window of every channel; the first of equals, as in PyTorch. Padding is never the largest.
+/// The largest entry of every window of every channel; the first of equals, as in PyTorch. Padding is never the
+/// largest.
 ///
 /// Derivatives take the position of the largest as fixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -58,12 +58,15 @@ impl Window {
         }
     }
 
-    /// The pixel of an image that a window sees, if it is none of the padding: along `axis`, of window `at`, its pixel `i`.
+    #[inline]
+    /// The pixel of an image that a window sees, if it is none of the padding: along `axis`, of window `at`, its pixel
+    /// `i`.
     pub(crate) fn pixel(&self, axis: usize, at: usize, i: usize, size: usize) -> Option<usize> {
         let padded = at * self.stride[axis] + i * self.dilation[axis];
         padded.checked_sub(self.padding[axis]).filter(|&pixel| pixel < size)
     }
 
+    #[inline]
     /// The windows `at` of a row that see a pixel with their column `j`.
     fn inside(&self, j: usize, width: usize, columns: usize) -> std::ops::Range<usize> {
         let (shift, stride) = (j * self.dilation[1], self.stride[1]);

@@ -1,8 +1,8 @@
 //! The slow dense truth of a graph: every operation and loss by its definition, on hyper-dual numbers.
 //!
 //! A hyper-dual number `x + x₁ε₁ + x₂ε₂ + x₁₂ε₁ε₂` with `ε₁² = ε₂² = 0` carries derivatives through any formula without
-//! truncation: with `ε₁` put on one variable and `ε₂` on another, the last part of the loss is its mixed second derivative.
-//! No derivative of an operation and no reverse pass appears here.
+//! truncation: with `ε₁` put on one variable and `ε₂` on another, the last part of the loss is its mixed second
+//! derivative. No derivative of an operation and no reverse pass appears here.
 #![allow(dead_code, non_snake_case)]
 
 use faer::Mat;
