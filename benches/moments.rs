@@ -1,6 +1,6 @@
-//! `H`, `M₂` and `Σ` together, of a 50 × 50 layer on 20,000 MNIST images: the moment product of MATH \[5\].
+//! `H`, `M₂` and `Σ` together, of a 50 × 50 layer on 20,000 MNIST images: the moment product of `MATH [5]`.
 //!
-//! The fraction printed counts the flops of the product alone (three moments, MATH \[5\]) in the time of everything:
+//! The fraction printed counts the flops of the product alone (three moments, `MATH [5]`) in the time of everything:
 //! per-sample curvature, panels, product, scatter to `P × P` and centring.
 // A bench talks to whoever runs it.
 #![allow(clippy::print_stdout, non_snake_case)]

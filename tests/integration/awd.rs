@@ -1,4 +1,4 @@
-//! Activity–weight duality, MATH \[8\]–\[12\], against dense per-sample matrices and sums over all batches.
+//! Activity–weight duality, `MATH [8]–[12]`, against dense per-sample matrices and sums over all batches.
 
 use crate::cases::{ACTIVATIONS, Case, LOSSES};
 use crate::dense::{TOLERANCE, assert_close, column, dot, jacobi, mean, outer};

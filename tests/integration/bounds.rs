@@ -1,4 +1,4 @@
-//! The bounds of MATH \[13\] on `H`, `M₂`, `E|h|` and `κ_max` of random networks and samples.
+//! The bounds of `MATH [13]` on `H`, `M₂`, `E|h|` and `κ_max` of random networks and samples.
 
 use crate::cases::{ACTIVATIONS, Case, LOSSES};
 use crate::dense::{TOLERANCE, assert_close, quadratic_form};

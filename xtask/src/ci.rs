@@ -1,6 +1,6 @@
 //! `cargo xtask test`, `bench` and `ci`: the same commands for a person and for a gate.
 
-use crate::tidy;
+use crate::{tidy, workspace};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
 
@@ -12,7 +12,7 @@ const SLOW: &str = "SUPERLINEAR_SLOW";
 /// # Errors
 /// When a test fails or cargo cannot be run.
 pub(crate) fn test(slow: bool, args: &[String]) -> Result<()> {
-    let mut command = cargo(&["test", "--workspace", "--release"]);
+    let mut command = cargo(&["test", "--workspace", "--release"])?;
     if slow {
         command.env(SLOW, "1");
     }
@@ -27,7 +27,7 @@ pub(crate) fn test(slow: bool, args: &[String]) -> Result<()> {
 /// # Errors
 /// When a bench fails or cargo cannot be run.
 pub(crate) fn bench(args: &[String]) -> Result<()> {
-    let mut command = cargo(&["bench", "--package", "superlinear-benches"]);
+    let mut command = cargo(&["bench", "--package", "superlinear-benches"])?;
     if !args.is_empty() {
         command.arg("--").args(args);
     }
@@ -39,19 +39,20 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
 /// # Errors
 /// When one of them fails.
 pub(crate) fn run() -> Result<()> {
-    finish(cargo(&["fmt", "--all", "--check"]))?;
+    finish(cargo(&["fmt", "--all", "--check"])?)?;
     tidy::run()?;
-    finish(cargo(&["clippy", "--workspace", "--all-targets", "--release", "--quiet", "--", "--deny", "warnings"]))?;
+    finish(cargo(&["clippy", "--workspace", "--all-targets", "--release", "--quiet", "--", "--deny", "warnings"])?)?;
     test(false, &[])?;
-    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--release", "--quiet"]);
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--release", "--quiet"])?;
     docs.env("RUSTDOCFLAGS", "--deny warnings");
     finish(docs)
 }
 
-fn cargo(args: &[&str]) -> Command {
+/// Cargo, to be run in the checkout around the current folder.
+fn cargo(args: &[&str]) -> Result<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(tidy::root());
-    command
+    command.args(args).current_dir(workspace::root()?);
+    Ok(command)
 }
 
 fn finish(mut command: Command) -> Result<()> {

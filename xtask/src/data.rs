@@ -1,6 +1,6 @@
 //! `cargo xtask data`: the full data sets on this machine, and the files that are embedded.
 
-use crate::tidy;
+use crate::workspace;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -74,7 +74,11 @@ pub(crate) fn run(args: DataArgs) -> Result<()> {
         DataCommand::Fetch { names, base_url } => fetch_all(&dir()?, &names, base_url),
         DataCommand::Verify { names } => verify(&dir()?, &names),
         DataCommand::Embed { from, to, names } => {
-            embed_files(&from, &to.unwrap_or_else(|| tidy::root().join("data")), &names)
+            let to = match to {
+                Some(to) => to,
+                None => workspace::root()?.join("data"),
+            };
+            embed_files(&from, &to, &names)
         }
     }
 }

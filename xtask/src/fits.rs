@@ -127,10 +127,10 @@ impl Exponent {
 pub(crate) struct Exponents {
     /// `C` on `H`: measured.
     pub(crate) emp: Exponent,
-    /// `C_AWD` on `H`: what the duality predicts.
+    /// γ_AWD: `M₂ = E_p[h_p²]` on `H`, the paper's AWD-derived covariance (`MATH [12]`).
     pub(crate) awd: Exponent,
-    /// `M₂` on `H`: what the theorem of MATH \[12\] makes of it.
-    pub(crate) m2: Exponent,
+    /// γ_dual, ours: the full covariance `C_AWD` of the duality on `H`.
+    pub(crate) dual: Exponent,
     /// `C` on `M₂`.
     pub(crate) c_on_m2: Exponent,
 }
@@ -154,8 +154,8 @@ impl Exponents {
         };
         Ok(Self {
             emp: fit(Diagonal::C, Diagonal::H, |slopes| slopes.emp)?,
-            awd: Exponent { fit: self::fit(spec, layer, Diagonal::Awd, Diagonal::H)?, sampling: None },
-            m2: fit(Diagonal::M2, Diagonal::H, |slopes| slopes.m2)?,
+            awd: fit(Diagonal::M2, Diagonal::H, |slopes| slopes.m2)?,
+            dual: Exponent { fit: self::fit(spec, layer, Diagonal::Awd, Diagonal::H)?, sampling: None },
             c_on_m2: fit(Diagonal::C, Diagonal::M2, |slopes| slopes.c_on_m2)?,
         })
     }

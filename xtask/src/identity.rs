@@ -134,6 +134,19 @@ mod tests {
     use crate::outputs::OutputId;
     use crate::plan::{self, Profile, Request};
 
+    /// The folder of a run that the first release trained: it is found for ever.
+    #[test]
+    fn a_stored_training_keeps_its_key() {
+        let request = Request {
+            settings: vec!["mnist-cnn-mse-c6".to_owned()],
+            n_seeds: Some(1),
+            ..Request::new(Profile::Paper, vec![OutputId::Table1])
+        };
+        let spec = plan::runs(&request).unwrap().remove(0);
+        let mnist = "8d3be2d40c41b8c707f10f3ae6e5d0792026f86e310b6a74c844d8a8cd5755a0";
+        assert_eq!(Key::of_training(&spec, mnist).short(), "e90c3c4c0cc8e4d3");
+    }
+
     #[test]
     fn training_knows_its_settings_and_nothing_of_the_analysis() {
         let spec = plan::runs(&Request::new(Profile::Smoke, OutputId::ALL.to_vec())).unwrap().remove(0);

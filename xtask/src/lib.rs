@@ -14,6 +14,7 @@ mod export;
 mod failure;
 mod finished_run;
 mod fits;
+mod headline;
 mod identity;
 mod interrupt;
 mod merge;
@@ -39,6 +40,7 @@ mod summary;
 mod tidy;
 mod verify;
 mod work;
+mod workspace;
 
 use clap::Parser;
 use std::process::ExitCode;

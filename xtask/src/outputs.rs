@@ -214,8 +214,15 @@ pub(crate) fn loss_name(loss: Loss) -> &'static str {
     }
 }
 
-/// `MLP on MNIST, CE, 10 classes`.
-pub(crate) fn title(spec: &RunSpec) -> String {
+/// A setting's parts as figures and tables write them.
+pub(crate) struct Words {
+    pub(crate) dataset: &'static str,
+    pub(crate) model: &'static str,
+    pub(crate) loss: &'static str,
+}
+
+/// The parts of a run's setting in words.
+pub(crate) fn words(spec: &RunSpec) -> Words {
     let model = match spec.model {
         Model::Mlp => "MLP",
         Model::DeepMlp => "Deep MLP",
@@ -227,7 +234,13 @@ pub(crate) fn title(spec: &RunSpec) -> String {
         DatasetName::FashionMnist => "Fashion-MNIST",
         DatasetName::Cifar10 => "CIFAR-10",
     };
-    format!("{model} on {dataset}, {}, {} classes", loss_name(spec.loss), spec.n_classes)
+    Words { dataset, model, loss: loss_name(spec.loss) }
+}
+
+/// `MLP on MNIST, CE, 10 classes`.
+pub(crate) fn title(spec: &RunSpec) -> String {
+    let Words { dataset, model, loss } = words(spec);
+    format!("{model} on {dataset}, {loss}, {} classes", spec.n_classes)
 }
 
 /// A matrix's name as figures write it.

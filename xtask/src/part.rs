@@ -110,7 +110,7 @@ impl Part {
             bail!("{}: the runs were not kept (--keep none)", run.path().display());
         }
         let training = run.training().read()?;
-        let layers = layers_of(spec, &training).into_iter().map(|job| run.layer(spec, job).read());
+        let layers = layers_of(spec, &training).into_iter().map(|job| run.read_layer(spec, job));
         let layers = layers.collect::<Result<_>>()?;
         Ok(RunRecord { spec: spec.clone(), training, layers })
     }

@@ -11,7 +11,7 @@ use crate::record::RunRecord;
 use crate::reproduce::{REPORT, SUMMARY};
 use crate::shard::Shard;
 use crate::summary::{DataSummary, FigureSummary, RunSummary, Summary, TableSummary};
-use crate::{claims, interrupt, report};
+use crate::{claims, headline, interrupt, report};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use superlinear_store::{atomic, csv, json};
@@ -82,10 +82,13 @@ impl Published<'_> {
     pub(crate) fn render(&self, runs: &[RunRecord], voice: Voice) -> Result<Vec<(PathBuf, Vec<u8>)>> {
         let drawn = draw_all(&self.request.outputs, runs, &self.request.featured, voice)?;
         let rendered = Rendered::of(drawn)?;
+        let at_scale = runs.iter().any(|run| run.spec.is_at_paper_scale());
+        let claims = claims::judge(runs)?;
         let summary = Summary {
-            schema: 2,
+            schema: Summary::SCHEMA,
             profile: self.request.profile.to_string(),
             provenance: self.provenance.clone(),
+            headline: headline::headline(runs, &claims, at_scale)?,
             wall_s: self.wall_s,
             saving_s: self.saving_s,
             threads: self.threads,
@@ -93,10 +96,9 @@ impl Published<'_> {
             runs: runs.iter().map(RunSummary::of).collect::<Result<_>>()?,
             figures: rendered.figures,
             tables: rendered.tables,
-            claims: claims::judge(runs)?,
+            claims,
             failures: self.failures.clone(),
         };
-        let at_scale = runs.iter().any(|run| run.spec.is_at_paper_scale());
         let mut files = rendered.figure_files;
         for table in &summary.tables {
             let file = PathBuf::from(&table.file);

@@ -249,6 +249,6 @@ records! {
     TrainingRecord: "training", 1;
     StateRecord: "training-state", 1;
     Checkpoint: "checkpoint", 1;
-    LayerRecord: "layer", 1;
+    LayerRecord: "layer", 2;
     MomentsRecord: "moments", 1;
 }

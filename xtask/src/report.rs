@@ -3,6 +3,7 @@
 mod symbols;
 
 use crate::claims::number;
+use crate::headline::PAPER_ITEMS;
 use crate::summary::Summary;
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -10,6 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, Value, context};
 use superlinear_nets::Loss;
 use superlinear_training::SgdConfig;
+
+/// The output whose figure stands above the claims.
+const FIRST_FIGURE: &str = "power-law";
 
 /// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order; `rerun` is the command that makes the
 /// results again, `setting` the name of one setting among them.
@@ -21,6 +25,11 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     environment.add_filter("math", |text: String| Value::from_safe_string(math(&text)));
     environment.add_filter("plain", |text: String| text.replace(['`', '{', '}'], ""));
+    environment.add_filter("class", |verdict: String| match verdict.as_str() {
+        "holds" | "yes" => "holds",
+        "does not hold" | "no" => "fails",
+        _ => "untested",
+    });
     environment.add_filter("found", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), number));
     environment.add_filter("small", |x: Option<f64>| x.map_or_else(|| "undefined".to_owned(), |x| format!("{x:.1e}")));
     environment.add_template("report", include_str!("../templates/report.html")).context("report template")?;
@@ -28,7 +37,10 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
         .figures
         .iter()
         .zip(svgs)
-        .map(|(figure, svg)| context! { id => figure.id, caption => figure.caption, svg => STANDARD.encode(svg) })
+        .enumerate()
+        .map(|(index, (figure, svg))| {
+            context! { index, id => figure.id, caption => figure.caption, svg => STANDARD.encode(svg) }
+        })
         .collect();
     let tables: Vec<_> = summary
         .tables
@@ -41,9 +53,21 @@ pub(crate) fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: 
         initial => schedule.initial, floor => schedule.floor, t_max => schedule.t_max, clip,
         window => early_stop.window, accuracy => early_stop.accuracy, loss => format!("{:e}", early_stop.loss),
     };
+    let drawn = |output: &str| summary.figures.iter().any(|figure| figure.id == output);
+    let items: Vec<_> = PAPER_ITEMS
+        .iter()
+        .map(|&(item, output, ours)| {
+            let is_here = drawn(output) || summary.tables.iter().any(|table| table.id == output);
+            context! { item, output, ours, is_here }
+        })
+        .collect();
+    // The figure that answers first stands above the claims, and once.
+    let first = summary.figures.iter().position(|figure| figure.id == FIRST_FIGURE);
     let page = environment.get_template("report").context("report template")?;
-    page.render(context! { summary, figures, tables, symbols => symbols::SYMBOLS, at_scale, rerun, setting, sgd })
-        .context("report template")
+    page.render(context! {
+        summary, figures, tables, items, first, symbols => symbols::SYMBOLS, at_scale, rerun, setting, sgd,
+    })
+    .context("report template")
 }
 
 /// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power, `Σ_{m≤k}` an index in braces, and words in backticks

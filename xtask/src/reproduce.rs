@@ -300,6 +300,9 @@ impl Reproduction<'_> {
         {
             return Ok(layer);
         }
+        for earlier in dir.earlier_layers(job) {
+            self.voice.line(&format!("{:>10}  {earlier}; analysed again", "earlier"));
+        }
         let checkpoint = dir.checkpoint(job.epoch).read()?;
         let data = &loaded_of(self.data, spec).data;
         let matrices = layer_matrices(spec, &training.indices, &checkpoint, job.dense, data)?;

@@ -138,6 +138,39 @@ impl RunDir {
         self.stage(&format!("layer{}-epoch-{:04}-{}", job.dense + 1, job.epoch, key.short()), key)
     }
 
+    /// The records of this layer that an earlier version of the analysis has left, in words; they are never read.
+    pub(crate) fn earlier_layers(&self, job: LayerJob) -> Vec<String> {
+        let beginning = format!("layer{}-epoch-{:04}-", job.dense + 1, job.epoch);
+        let entries = std::fs::read_dir(self.path()).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+        let is_of_layer = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with(&beginning) && name.ends_with(&format!(".{RECORD}"))
+        };
+        let mut found: Vec<String> = entries
+            .filter(is_of_layer)
+            .filter_map(|path| Some((record::describe(&path).ok()?.version, path)))
+            .filter(|(version, _)| *version < LayerRecord::VERSION)
+            .map(|(version, path)| {
+                format!("{}: version {version} of the analysis, expected {}", path.display(), LayerRecord::VERSION)
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// The record of an analysed layer, which has to be there and intact.
+    ///
+    /// # Errors
+    /// Otherwise, naming the file, or those of an earlier version of the analysis.
+    pub(crate) fn read_layer(&self, spec: &RunSpec, job: LayerJob) -> Result<LayerRecord> {
+        let stage = self.layer(spec, job);
+        let earlier = if stage.path().exists() { Vec::new() } else { self.earlier_layers(job) };
+        if !earlier.is_empty() {
+            bail!("{}; `cargo xtask reproduce` analyses it again, without training", earlier.join("; "));
+        }
+        stage.read()
+    }
+
     /// Its matrices. They are determined by training alone, but stand beside the record that was made of them.
     pub(crate) fn moments(&self, spec: &RunSpec, job: LayerJob) -> Stage<MomentsRecord> {
         let key = self.key.of_layer(spec, job);

@@ -13,8 +13,8 @@ use superlinear_curvature::{FactoredEigenpairs, LayerSamples, alignments, gauss_
 use superlinear_nets::{Loss, Network};
 use superlinear_plots::Reduce;
 use superlinear_spectra::{
-    Eigh, HaarNull, InEigenbasis, NullTest, Windows, draw_haar_null, eigh, inverse_participation_ratio,
-    kronecker_inverse_participation_ratio, sample_haar_null, top_overlaps,
+    Eigh, HaarNull, InEigenbasis, NullTest, PairDiagnostics, Windows, draw_haar_null, eigh,
+    inverse_participation_ratio, kronecker_inverse_participation_ratio, sample_haar_null, top_overlaps,
 };
 use superlinear_stats::alignment::{AlignmentConfig, AlignmentReport, DirectionCorrelation, Pairs, correlations};
 use superlinear_stats::spectrum_edit::{EditFactors, SpectrumEdit};
@@ -136,15 +136,20 @@ fn maps(
     drop(drawn);
     let observed = pair.diagnostics(&Windows::PAPER).full;
     let draws = sample_haar_null(alpha, pair.values(), &Windows::PAPER, spec.null_draws, rng).with_context(context)?;
-    let test: Option<NullTest> = draws.test(&observed, |found| found.commutator);
-    let null = test.map(|test| NullRecord {
-        observed: test.observed,
-        expected: HaarNull::of_pair(pair).baseline(),
-        n_draws: test.n_draws,
-        mean: test.mean,
-        standard_deviation: test.standard_deviation,
-        p_value: test.p_value,
-    });
+    let expected = HaarNull::of_pair(pair);
+    let null = |of: fn(&PairDiagnostics) -> Option<f64>, expected: Option<f64>| {
+        let test: NullTest = draws.test(&observed, of)?;
+        Some(NullRecord {
+            observed: test.observed,
+            expected: expected?,
+            n_draws: test.n_draws,
+            mean: test.mean,
+            standard_deviation: test.standard_deviation,
+            p_value: test.p_value,
+        })
+    };
+    let error_null = null(|found| found.relative_commutator, expected.relative_baseline_in(observed.window));
+    let norm_error_null = null(|found| found.commutator, Some(expected.baseline()));
     Ok(PairMaps {
         of: of.to_owned(),
         in_basis_of: in_basis_of.to_owned(),
@@ -153,7 +158,8 @@ fn maps(
         random_coupling: cells(random_coupling.as_ref(), Reduce::Middle),
         observed: [observed.coupling_mean, observed.coupling_variance],
         random: [random.coupling_mean, random.coupling_variance],
-        null,
+        error_null,
+        norm_error_null,
     })
 }
 

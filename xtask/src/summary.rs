@@ -3,9 +3,11 @@
 use crate::claims::Claim;
 use crate::failure::Failure;
 use crate::fits::{Exponent, Exponents};
+use crate::headline::Headline;
 use crate::outputs::Table;
 use crate::provenance::Provenance;
 use crate::record::RunRecord;
+use crate::record::spectral::WindowRecord;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use superlinear_stats::PowerLawFit;
@@ -20,6 +22,8 @@ pub(crate) struct Summary {
     /// Commit, machine, version.
     #[serde(flatten)]
     pub(crate) provenance: Provenance,
+    /// What a reader should know first.
+    pub(crate) headline: Headline,
     /// Seconds, from the first draw to the last figure.
     pub(crate) wall_s: f64,
     /// Seconds of all threads spent in writing records.
@@ -38,6 +42,11 @@ pub(crate) struct Summary {
     pub(crate) claims: Vec<Claim>,
     /// Runs that failed.
     pub(crate) failures: Vec<Failure>,
+}
+
+impl Summary {
+    /// 3: claims have the paper's part and ours; `gamma` names each pair of matrices, and `awd` is gone from it.
+    pub(crate) const SCHEMA: u32 = 3;
 }
 
 /// A data set that was read.
@@ -91,6 +100,8 @@ pub(crate) struct RunSummary {
     layer: LayerSummary,
     awd: AwdSummary,
     gamma: GammaSummary,
+    /// `C` in the eigenbasis of `H`: all directions, the leading ones, the bulk.
+    commutativity: Vec<CommutativitySummary>,
     timings: Timings,
 }
 
@@ -135,10 +146,47 @@ struct Norms {
 
 #[derive(Debug, Serialize)]
 struct GammaSummary {
-    emp: FitSummary,
-    awd: FitSummary,
-    m2: FitSummary,
+    /// γ_emp: `C` on `H`.
+    c_on_h: FitSummary,
+    /// γ_AWD: `M₂` on `H`.
+    m2_on_h: FitSummary,
+    /// `C` on `M₂`.
     c_on_m2: FitSummary,
+    /// γ_dual, ours: the duality's full covariance `C_AWD` on `H`.
+    c_awd_on_h: FitSummary,
+}
+
+/// Two matrices over one window of directions, beside what random directions give.
+#[derive(Debug, Serialize)]
+struct CommutativitySummary {
+    /// Directions, counted from 1.
+    directions: [usize; 2],
+    /// `‖CH − HC‖/‖CH‖`, the paper's.
+    error: Option<f64>,
+    /// Over that of random directions.
+    error_over_random: Option<f64>,
+    /// `Σ_i K_ii²/‖K‖²`.
+    eigen_alignment: Option<f64>,
+    /// That of random directions.
+    eigen_alignment_random: f64,
+    /// Mean and variance of `|R_ij|`.
+    coupling: [Option<f64>; 2],
+    /// `‖[C,H]‖/(‖C‖‖H‖)`, ours, over that of random directions.
+    norm_error_over_random: Option<f64>,
+}
+
+impl CommutativitySummary {
+    fn of(window: &WindowRecord) -> Self {
+        Self {
+            directions: [window.first + 1, window.end],
+            error: window.error,
+            error_over_random: window.error_ratio(),
+            eigen_alignment: window.recovery,
+            eigen_alignment_random: window.recovery_null,
+            coupling: [window.coupling_mean, window.coupling_variance],
+            norm_error_over_random: window.norm_error_ratio(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -182,7 +230,7 @@ impl RunSummary {
     /// # Errors
     /// When a fit is not possible.
     pub(crate) fn of(run: &RunRecord) -> Result<Self> {
-        let Exponents { emp, awd, m2, c_on_m2 } = Exponents::of(run)?;
+        let Exponents { emp, awd, c_on_m2, dual } = Exponents::of(run)?;
         let RunRecord { spec, training, .. } = run;
         let layer = run.layer();
         let last = training.history.last();
@@ -224,7 +272,13 @@ impl RunSummary {
                 n_duplicates: layer.awd.n_duplicates,
                 n_zero_activities: layer.awd.n_zero_activities,
             },
-            gamma: GammaSummary { emp: emp.into(), awd: awd.into(), m2: m2.into(), c_on_m2: c_on_m2.into() },
+            gamma: GammaSummary {
+                c_on_h: emp.into(),
+                m2_on_h: awd.into(),
+                c_on_m2: c_on_m2.into(),
+                c_awd_on_h: dual.into(),
+            },
+            commutativity: layer.c_in_h.windows.iter().map(CommutativitySummary::of).collect(),
             timings: Timings {
                 moments_s: layer.moments_s,
                 eigh_s: layer.eigh_s,

@@ -1,33 +1,44 @@
 //! `cargo xtask tidy`: the documents and the tree agree.
 
+mod citations;
+mod line_width;
+
+use crate::workspace;
 use anyhow::{Context, Result, bail};
+use citations::{Definitions, PAGE};
 use std::path::{Path, PathBuf};
 
-/// The repository's root.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask stands in the repository").to_owned()
-}
-
-/// Runs every check and fails with all findings at once.
+/// Runs every check on the checkout around the current folder and fails with all findings at once.
 ///
 /// # Errors
-/// When a check finds something.
+/// When a check finds something, or there is no checkout.
 pub(crate) fn run() -> Result<()> {
-    let root = root();
-    let mut findings = Vec::new();
-    crates_are_on_the_map(&root, &mut findings)?;
-    for file in source_files(&root)? {
-        let text = std::fs::read_to_string(&file).with_context(|| format!("{}: cannot read", file.display()))?;
-        let name = file.strip_prefix(&root).unwrap_or(&file).display().to_string();
-        if !text.starts_with("//!") {
-            findings.push(format!("{name}: opens without a `//!` line that says what it is"));
-        }
-        let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default().lines().count();
-        if before_tests > 500 {
-            findings.push(format!("{name}: {before_tests} lines before tests; look for the second idea"));
-        }
-    }
+    let findings = check(&workspace::root()?)?;
     if findings.is_empty() { Ok(()) } else { bail!("tidy found:\n  {}", findings.join("\n  ")) }
+}
+
+/// What is found in the checkout at `root`.
+fn check(root: &Path) -> Result<Vec<String>> {
+    let mut findings = Vec::new();
+    crates_are_on_the_map(root, &mut findings)?;
+    let mathematics = Definitions::of_page(&read(&root.join(PAGE))?, &mut findings);
+    for file in files(root)? {
+        let text = read(&file)?;
+        let path = file.strip_prefix(root).unwrap_or(&file);
+        let name = path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
+        if has_extension(&file, "rs") {
+            if !text.starts_with("//!") {
+                findings.push(format!("{name}: opens without a `//!` line that says what it is"));
+            }
+            let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default().lines().count();
+            if before_tests > 500 {
+                findings.push(format!("{name}: {before_tests} lines before tests; look for the second idea"));
+            }
+        }
+        mathematics.check(&name, &text, &mut findings);
+        line_width::check(&name, &text, &mut findings);
+    }
+    Ok(findings)
 }
 
 /// Every crate has its line in ARCHITECTURE.md and its README, and nothing else is listed there.
@@ -54,20 +65,71 @@ fn crates_are_on_the_map(root: &Path, findings: &mut Vec<String>) -> Result<()> 
     Ok(())
 }
 
-fn source_files(root: &Path) -> Result<Vec<PathBuf>> {
+/// Sources and documents: Rust and Markdown files, those at the root included.
+fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> =
-        ["crates", "xtask", "tests", "benches", "fuzz"].map(|name| root.join(name)).to_vec();
-    let mut files = Vec::new();
+        ["crates", "xtask", "tests", "benches", "fuzz", "docs"].map(|name| root.join(name)).to_vec();
+    let mut files: Vec<PathBuf> = list(root)?.into_iter().filter(|path| has_extension(path, "md")).collect();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("{}: cannot list", folder.display()))? {
-            let path = entry?.path();
+        for path in list(&folder)? {
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if has_extension(&path, "rs") || has_extension(&path, "md") {
                 files.push(path);
             }
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| format!("{}: cannot list", folder.display()))?;
+    entries.map(|entry| Ok(entry?.path())).collect()
+}
+
+fn read(file: &Path) -> Result<String> {
+    std::fs::read_to_string(file).with_context(|| format!("{}: cannot read", file.display()))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|found| found == extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_found_tidy_or_every_fault_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        for folder in ["xtask", "tests", "benches", "fuzz"] {
+            write(&format!("{folder}/lib.rs"), "//! A folder.\n");
+        }
+        write("ARCHITECTURE.md", "| `crates/nets` | networks |\n");
+        write("crates/nets/README.md", "Networks.\n");
+        write("docs/math.md", "## 1. Objects\n\n**[1]** one\n");
+        let cite = |what: &str| format!("//! Networks, by {} {what}.\n", citations::WORD);
+        write("crates/nets/src/lib.rs", &cite("[1]"));
+        assert_eq!(check(dir.path()).unwrap(), [""; 0]);
+
+        write("crates/nets/src/lib.rs", &cite("[2]"));
+        write("README.md", &cite("§2"));
+        write("crates/plots/src/lib.rs", &format!("// {}", "plots ".repeat(20)));
+        let findings = check(dir.path()).unwrap();
+        let expected = [
+            "crates/plots: no README.md",
+            "ARCHITECTURE.md: no line for `crates/plots`",
+            "README.md:1: §2 is not in docs/math.md",
+            "crates/nets/src/lib.rs:1: [2] is not in docs/math.md",
+            "crates/plots/src/lib.rs: opens without a `//!` line that says what it is",
+            "crates/plots/src/lib.rs:1: 123 characters, at most 120",
+        ];
+        assert_eq!(findings, expected);
+    }
 }

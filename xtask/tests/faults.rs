@@ -327,6 +327,30 @@ fn a_record_of_a_later_version_stops_it_and_stays() {
 }
 
 #[test]
+fn a_record_of_an_earlier_analysis_is_named_and_the_layer_analysed_again() {
+    let folder = a_copy();
+    let path = records(folder.path(), "layer2-epoch-0010").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    // Behind magic, envelope version, length of the kind and `layer`.
+    bytes[8 + 2 + 2 + 5] = 1;
+    bytes.truncate(bytes.len() - 32);
+    bytes.extend(Sha256::digest(&bytes));
+    // Its name holds the hash of what the earlier analysis was a function of.
+    let earlier = path.with_file_name("layer2-epoch-0010-0123456789abcdef.rec");
+    fs::write(&earlier, &bytes).unwrap();
+    fs::remove_file(&path).unwrap();
+    let named = format!("{}: version 1 of the analysis, expected 2", earlier.display());
+    let output = xtask(&["verify", folder.path().join("tiny").to_str().unwrap()]);
+    let error = said(&output);
+    assert!(!output.status.success() && error.contains(&named), "{error}");
+    let said = succeeds(folder.path(), &[]);
+    assert!(said.contains(&format!("{named}; analysed again")), "{said}");
+    assert!(!said.contains("set aside"), "training is not touched: {said}");
+    assert_eq!(fs::read(&earlier).unwrap(), bytes, "and stays as it is");
+    agrees_with_the_whole(folder.path());
+}
+
+#[test]
 fn as_much_is_kept_as_was_asked_for() {
     let folder = a_copy();
     succeeds(folder.path(), &["--keep", "moments"]);

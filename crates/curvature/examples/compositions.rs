@@ -1,7 +1,8 @@
-//! Matrices that nobody forms, made of curvature operators: what the Hessian has beyond Gauss–Newton, its commutator with `M₂`,
-//! Gauss–Newton within the top of the Hessian, and the exponent of noise on curvature with its errors.
+//! Matrices that nobody forms, made of curvature operators: what the Hessian has beyond Gauss–Newton, its commutator
+//! with `M₂`, Gauss–Newton within the top of the Hessian, and the exponent of noise on curvature with its errors.
 //!
-//! Solvers and the algebra of operators are those of `superlinear-spectra`; anything else that takes faer's `LinOp` would do.
+//! Solvers and the algebra of operators are those of `superlinear-spectra`; anything else that takes faer's `LinOp`
+//! would do.
 //!
 //! `cargo run --release -p superlinear-curvature --example compositions`
 // An example talks to whoever runs it.

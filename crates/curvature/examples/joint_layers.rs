@@ -1,10 +1,10 @@
-//! Several dense layers together: `H`, `Σ` and `M₂` in all their weights, how long each takes beside this machine's own matrix
-//! product, and how much of each lies between layers.
+//! Several dense layers together: `H`, `Σ` and `M₂` in all their weights, how long each takes beside this machine's own
+//! matrix product, and how much of each lies between layers.
 //!
 //! `cargo run --release -p superlinear-curvature --example joint_layers [-- WIDTH SAMPLES]`
 //!
-//! Four layers of `WIDTH × WIDTH`, so `P = 4 WIDTH²`; 50 and 20000 give a Hessian of 10,000 parameters in half a minute of two
-//! cores and 1.2 GB.
+//! Four layers of `WIDTH × WIDTH`, so `P = 4 WIDTH²`; 50 and 20000 give a Hessian of 10,000 parameters in half a minute
+//! of two cores and 1.2 GB.
 // An example talks to whoever runs it.
 #![allow(clippy::print_stdout, non_snake_case)]
 

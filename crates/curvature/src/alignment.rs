@@ -24,8 +24,8 @@ pub fn per_sample_hessians(net: &Network<f64>, samples: &LayerSamples, of: &[usi
     of.iter().map(hessian).collect()
 }
 
-/// `Y = (u_m^{(p)}·v_i)²` for every column `v_i` of an orthonormal `V` (`P × k`) and every eigenvector of all samples, sample
-/// after sample as columns: `k × n_pairs`.
+/// `Y = (u_m^{(p)}·v_i)²` for every column `v_i` of an orthonormal `V` (`P × k`) and every eigenvector of all samples,
+/// sample after sample as columns: `k × n_pairs`.
 ///
 /// With `u_m = t_m ⊗ a/‖a‖` this is `(t_mᵀ V_i a/‖a‖)²`, `V_i` the `d_out × d_in` matrix of `v_i`: `2NPk` flops for all
 /// `V_i a` as one product, and no eigenvector of length `P` is formed. Bit-identical for any number of threads.

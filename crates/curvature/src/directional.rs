@@ -1,15 +1,15 @@
-//! What every sample contributes to the diagonals of `Σ`, `H` and `M₂` in a fixed basis, streamed over blocks of samples.
+//! What every sample contributes to the diagonals of `Σ`, `H` and `M₂` in a fixed basis, block by block.
 //!
-//! A diagonal in a fixed basis is a mean over samples of one number each, so that a resample of the samples is a weighted
-//! mean of these numbers and needs no `P × P` matrix. With `V_i` the `d_out × d_in` matrix of the direction `v_i`
-//! (row-major) and `u = V_i a_p`, the forms of MATH §2 and §3 are
+//! A diagonal in a fixed basis is a mean over samples of one number each, so that a resample of the samples is a
+//! weighted mean of these numbers and needs no `P × P` matrix. With `V_i` the `d_out × d_in` matrix of the direction
+//! `v_i` (row-major) and `u = V_i a_p`, the forms of `MATH [19]` are
 //!
 //! ```text
 //! g_p·v_i = δ_p·u,   v_iᵀh_p v_i = uᵀS_p u,   v_iᵀh_p²v_i = ‖a_p‖²‖S_p u‖²
 //! ```
 //!
-//! The images `u` of a block of samples along some directions are one matrix product, and so are `S_p u` and `δ_p·u` of all
-//! directions of one sample. Neither a gradient nor a Hessian of length or order `P` is formed.
+//! The images `u` of a block of samples along some directions are one matrix product, and so are `S_p u` and `δ_p·u` of
+//! all directions of one sample. Neither a gradient nor a Hessian of length or order `P` is formed.
 
 use crate::{LayerSamples, range_eigen};
 use faer::linalg::matmul::matmul;
@@ -52,8 +52,8 @@ pub struct DirectionalPanels<'a> {
 ///
 /// Means over all samples (`1/N`) are the diagonals `v_iᵀHv_i`, `v_iᵀM₂v_i` and `v_iᵀE|h|v_i`, and the variance of the
 /// gradient's panel (divided by `N`) is `v_iᵀΣv_i`. About `2Nk(P + d_out²)` flops; memory is three or four `1,024 × k`
-/// panels and that many `S_p`, whatever `N`. Bit-identical for any number of threads of the current rayon pool; `visit` runs
-/// on the calling one.
+/// panels and that many `S_p`, whatever `N`. Bit-identical for any number of threads of the current rayon pool; `visit`
+/// runs on the calling one.
 ///
 /// # Panics
 /// When `V` has not `P` rows or `samples` were not collected from `net`.

@@ -1,10 +1,10 @@
-//! Streamed moments `E_p[A_p ⊗ B_p]` as one product of two short panels (MATH \[5\]).
+//! Streamed moments `E_p[A_p ⊗ B_p]` as one product of two short panels (`MATH [5]`).
 //!
 //! Both factors are symmetric (mostly `B_p = b_p b_pᵀ`), or both skew, so a moment is determined by its values at
-//! `o ≥ o'`, `i ≥ i'`: the matrix `K = (1/N) Σ_p vech(B_p) vech(A_p)ᵀ`, of `½d_in(d_in+1) × ½d_out(d_out+1)`. Samples are taken in blocks; a block
-//! writes its two panels, and fixed tiles of `K` take up their product. Which samples make a block and which columns
-//! make a tile depends on the shape only, every tile is summed by one thread in sample order, and so the result does
-//! not depend on the number of threads, to the last bit.
+//! `o ≥ o'`, `i ≥ i'`: the matrix `K = (1/N) Σ_p vech(B_p) vech(A_p)ᵀ`, of `½d_in(d_in+1) × ½d_out(d_out+1)`. Samples
+//! are taken in blocks; a block writes its two panels, and fixed tiles of `K` take up their product. Which samples make
+//! a block and which columns make a tile depends on the shape only, every tile is summed by one thread in sample order,
+//! and so the result does not depend on the number of threads, to the last bit.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -24,8 +24,8 @@ const TILE: usize = 320;
 pub enum Symmetry {
     /// `Aᵀ = A` and `Bᵀ = B`.
     Symmetric,
-    /// `Aᵀ = −A` and `Bᵀ = −B`; their Kronecker product is symmetric all the same. Diagonals written by the fill must be
-    /// zero.
+    /// `Aᵀ = −A` and `Bᵀ = −B`; their Kronecker product is symmetric all the same. Diagonals written by the fill must
+    /// be zero.
     Skew,
 }
 
@@ -133,7 +133,8 @@ fn two_vector_vech(u: &[f64], v: &[f64], out: &mut [f64], other: f64) {
     }
 }
 
-/// The dense moments `E_p[A_p^{(m)} ⊗ B_p] = (1/N) Σ_p A_p^{(m)} ⊗ B_p`, `m = 1..n_moments`, each `P × P` with `P = d_out · d_in` and entry `((o,i),(o',i'))` at `(o·d_in + i, o'·d_in + i')`.
+/// The dense moments `E_p[A_p^{(m)} ⊗ B_p] = (1/N) Σ_p A_p^{(m)} ⊗ B_p`, `m = 1..n_moments`, each `P × P` with
+/// `P = d_out · d_in` and entry `((o,i),(o',i'))` at `(o·d_in + i, o'·d_in + i')`.
 ///
 /// `fill(worker, p, left, right)` is called once for every sample; it writes `vech(A_p^{(m)})` of all moments, one
 /// after the other, to `left` and `vech(B_p)` to `right` (see [`vech`], [`outer_product_vech`]). `worker` makes
@@ -178,8 +179,9 @@ pub fn kronecker_moments<W>(
     K.par_chunks_exact(per_moment).map(|K| scatter(K, symmetry, d_out, d_in, scale)).collect()
 }
 
-/// Adds `right · leftᵀ` to `K`, `n_right × n_left` column after column, for the panels of one block of samples (`n × count`,
-/// columns contiguous): in fixed tiles of columns on the current rayon pool, each summed in the order of samples.
+/// Adds `right · leftᵀ` to `K`, `n_right × n_left` column after column, for the panels of one block of samples
+/// (`n × count`, columns contiguous): in fixed tiles of columns on the current rayon pool, each summed in the order of
+/// samples.
 pub(crate) fn take_up(K: &mut [f64], right: MatRef<'_, f64>, left: MatRef<'_, f64>) {
     let (n_right, n_left, count) = (right.nrows(), left.nrows(), right.ncols());
     let tile = n_left.div_ceil(TILES).max(TILE);

@@ -19,10 +19,10 @@ pub struct LayerMoments {
     pub gradient_second_moment: Mat<f64>,
 }
 
-/// `H`, `M₂` and `E_p[g gᵀ]` by one streamed symmetric-Kronecker product (MATH \[5\]), means over `p` (`1/N`).
+/// `H`, `M₂` and `E_p[g gᵀ]` by one streamed symmetric-Kronecker product (`MATH [5]`), means over `p` (`1/N`).
 ///
-/// About `3·N·P²/2` flops in 12 `P²` bytes of accumulators and 24 `P²` bytes of results; bit-identical for any number of
-/// threads.
+/// About `3·N·P²/2` flops in 12 `P²` bytes of accumulators and 24 `P²` bytes of results; bit-identical for any number
+/// of threads.
 ///
 /// # Panics
 /// When `samples` were not collected from `net`.
@@ -96,8 +96,8 @@ fn shape(samples: &LayerSamples, n_moments: usize) -> KroneckerShape {
 /// The generalised Gauss–Newton matrix of the layer, `E_p[S_p^{GN} ⊗ a_p a_pᵀ]`, `P × P`, PSD, with
 /// [`Tail::gauss_newton`] in the place of `S_p`.
 ///
-/// Behind a piecewise-linear tail it is `H` under cross-entropy and linear MSE. Under cross-entropy it also is the Fisher
-/// matrix with labels drawn from the network.
+/// Behind a piecewise-linear tail it is `H` under cross-entropy and linear MSE. Under cross-entropy it also is the
+/// Fisher matrix with labels drawn from the network.
 ///
 /// # Panics
 /// When `samples` were not collected from `net`.
@@ -159,7 +159,7 @@ pub fn largest_curvature(net: &Network<f64>, samples: &LayerSamples) -> (f64, us
 
 /// `E_p[|h_p|] = E_p[|S_p| ⊗ a_p a_pᵀ]`, the mean absolute curvature, `P × P`; equal to `H` when every `h_p` is PSD.
 ///
-/// The right-hand bound of MATH \[13\] for indefinite `h_p` is `vᵀM₂v ≤ κ_max · vᵀE|h|v`. One `d_out × d_out`
+/// The right-hand bound of `MATH [13]` for indefinite `h_p` is `vᵀM₂v ≤ κ_max · vᵀE|h|v`. One `d_out × d_out`
 /// eigenproblem a sample.
 ///
 /// # Panics

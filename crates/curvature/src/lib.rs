@@ -1,16 +1,19 @@
-//! Exact curvature, sample by sample and in the mean: of a dense layer and of several jointly in closed form, over any selection
-//! of parameters by matrix-free operators.
+//! Exact curvature, sample by sample and in the mean.
 //!
-//! **Operators.** [`MeanLoss`] is the mean loss as a function of a [`Selection`] of parameters (weights and biases, dense layers
-//! and convolutions) and makes a [`CurvatureOperator`] for its Hessian, Gauss–Newton and Fisher matrices, gradient noise
-//! covariance, second moment of the per-sample Hessian and more. They implement [`faer::matrix_free::LinOp`] for `f32` and
-//! `f64`; products with many vectors share each block's forward and reverse passes.
+//! Of a dense layer, and of several jointly, it is in closed form; over any selection of parameters it is a matrix-free
+//! operator.
+//!
+//! **Operators.** [`MeanLoss`] is the mean loss as a function of a [`Selection`] of parameters (weights and biases,
+//! dense layers and convolutions) and makes a [`CurvatureOperator`] for its Hessian, Gauss–Newton and Fisher matrices,
+//! gradient noise covariance, second moment of the per-sample Hessian and more. They implement
+//! [`faer::matrix_free::LinOp`] for `f32` and `f64`; products with many vectors share each block's forward and reverse
+//! passes.
 //!
 //! **Dense layers.** The Hessian of sample `p` in the weight of a dense layer is `h_p = S_p ⊗ a_p a_pᵀ`
-//! ([`PerSampleHessian`]), so the `P × P` moments `E_p[A_p ⊗ a_p a_pᵀ]` that the paper needs are matrix products of short
-//! panels ([`kronecker_moments`]). [`layer_moments`] forms the Hessian `H = E_p[h_p]`, the second moment `M₂ = E_p[h_p²]`
-//! and the gradients' second moment in one pass over the samples that [`LayerSamples::collect`] has run through the
-//! network; [`JointLayers`] the same of several layers together (MATH §8). These are `f64`.
+//! ([`PerSampleHessian`]), so the `P × P` moments `E_p[A_p ⊗ a_p a_pᵀ]` that the paper needs are matrix products of
+//! short panels ([`kronecker_moments`]). [`layer_moments`] forms the Hessian `H = E_p[h_p]`, the second moment
+//! `M₂ = E_p[h_p²]` and the gradients' second moment in one pass over the samples that [`LayerSamples::collect`] has
+//! run through the network; [`JointLayers`] the same of several layers together (`MATH §8`). These are `f64`.
 //!
 //! Every result is the same to the last bit for any number of threads.
 //!

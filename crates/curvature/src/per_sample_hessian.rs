@@ -1,4 +1,4 @@
-//! The Hessian of one sample's loss in a dense layer's weight, in factored form (MATH \[1\], \[4\]).
+//! The Hessian of one sample's loss in a dense layer's weight, in factored form (`MATH [1], [4]`).
 
 use crate::range_eigen;
 use faer::linalg::matmul::matmul;

@@ -1,7 +1,7 @@
-//! Eigenpairs of a small symmetric matrix on its range: what every per-sample Hessian is reduced to (MATH \[4\]).
+//! Eigenpairs of a small symmetric matrix on its range: what every per-sample Hessian is reduced to (`MATH [4]`).
 //!
-//! Behind a piecewise-linear tail `S_p = JᵀQJ` has at most `n_out` nonzero eigenvalues, and exact zeros in every row of an
-//! inactive unit. The range is found first, and the eigenproblem shrinks to it.
+//! Behind a piecewise-linear tail `S_p = JᵀQJ` has at most `n_out` nonzero eigenvalues, and exact zeros in every row of
+//! an inactive unit. The range is found first, and the eigenproblem shrinks to it.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -27,8 +27,8 @@ pub fn range_eigen(S: MatRef<'_, f64>) -> (Vec<f64>, Mat<f64>) {
     if largest == 0.0 {
         return (Vec::new(), Mat::zeros(d, 0));
     }
-    // Squares of a well-fitted sample's entries would underflow, and the eigensolver has absolute thresholds. A power of
-    // two is exact.
+    // Squares of a well-fitted sample's entries would underflow, and the eigensolver has absolute thresholds. A power
+    // of two is exact.
     let scale = 2_f64.powi(largest.log2().floor().clamp(-1_000.0, 1_000.0) as i32);
     let active: Vec<usize> = (0..d).filter(|&j| S.col(j).iter().any(|&x| x != 0.0)).collect();
     let n = active.len();
@@ -137,12 +137,15 @@ mod tests {
     proptest! {
         /// Any rank, inactive rows, eigenvalues over eight decades and of both signs.
         #[test]
-        fn pairs_rebuild_the_matrix(d in 1usize..40, rank in 0usize..40, exponent in -300i32..300, seed in any::<u64>()) {
+        fn pairs_rebuild_the_matrix(
+            d in 1usize..40, rank in 0usize..40, exponent in -300i32..300, seed in any::<u64>(),
+        ) {
             let rank = rank.min(d);
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let active: Vec<bool> = (0..d).map(|_| rng.random::<f64>() < 0.7).collect();
             let factor = Mat::from_fn(rank, d, |_, o| if active[o] { rng.random::<f64>() - 0.5 } else { 0.0 });
-            let middle: Vec<f64> = (0..rank).map(|_| (rng.random::<f64>() - 0.4).signum() * 10_f64.powf(-8.0 * rng.random::<f64>())).collect();
+            let mut eigenvalue = || (rng.random::<f64>() - 0.4).signum() * 10_f64.powf(-8.0 * rng.random::<f64>());
+            let middle: Vec<f64> = (0..rank).map(|_| eigenvalue()).collect();
             let S = Mat::from_fn(d, d, |i, j| {
                 let entry: f64 = (0..rank).map(|m| factor[(m, i.max(j))] * middle[m] * factor[(m, i.min(j))]).sum();
                 entry * 2_f64.powi(exponent)

@@ -1,5 +1,5 @@
-//! From embedded bytes to a network's inputs: what there is, a draw by class under either policy, normalisation, and an IDX file of
-//! one's own, read back and refused when cut.
+//! From embedded bytes to a network's inputs: what there is, a draw by class under either policy, normalisation, and an
+//! IDX file of one's own, read back and refused when cut.
 //!
 //! `cargo run --release -p superlinear-datasets --example draw_and_normalise`
 // An example talks to whoever runs it.

@@ -1,5 +1,7 @@
-//! The binary version of CIFAR-10, plain or gzipped: records of a label byte, then 1,024 red, 1,024 green and 1,024 blue
-//! bytes, rows of 32: reading and writing. There is no header, so the length is the only check of shape.
+//! Reading and writing the binary version of CIFAR-10, plain or gzipped.
+//!
+//! A record is a label byte, then 1,024 red, 1,024 green and 1,024 blue bytes, rows of 32. There is no header, so the
+//! length is the only check of shape.
 
 use crate::{ImageShape, N_CLASSES, Split, gzip};
 use std::fs::File;

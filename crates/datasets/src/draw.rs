@@ -1,7 +1,7 @@
 //! Seeded draws of training and test sets.
 //!
-//! A draw is a list of indices in drawn order. It depends on the labels of the split, the arguments and the generator alone: with a
-//! portable generator such as ChaCha, it is the same on every machine.
+//! A draw is a list of indices in drawn order. It depends on the labels of the split, the arguments and the generator
+//! alone: with a portable generator such as ChaCha, it is the same on every machine.
 
 use crate::{Classes, N_CLASSES, Split};
 use rand::{Rng, seq::SliceRandom};

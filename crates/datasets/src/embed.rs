@@ -41,7 +41,10 @@ pub enum EmbedError {
     #[error(transparent)]
     Import(#[from] ImportError),
     /// An original is not there.
-    #[error("{from}: {dataset}: {file}: found no original, expected one, plain, gzipped or in the official archive{}", refused.iter().map(|line| format!("; {line}")).collect::<String>())]
+    #[error(
+        "{from}: {dataset}: {file}: found no original, expected one, plain, gzipped or in the official archive{}",
+        refused.iter().map(|line| format!("; {line}")).collect::<String>()
+    )]
     NotFound {
         /// The folder that was searched.
         from: String,
@@ -68,10 +71,11 @@ pub enum EmbedError {
     },
 }
 
-/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to the
-/// folder `<to>/<data set>`.
+/// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to
+/// the folder `<to>/<data set>`.
 ///
-/// A file that already has the content is left as it is: another version of the compressor is no reason for other bytes.
+/// A file that already has the content is left as it is: another version of the compressor is no reason for other
+/// bytes.
 ///
 /// # Errors
 /// [`EmbedError`]. Nothing is written unless every original of every data set is there; a file that was not finished

@@ -1,7 +1,7 @@
 //! The IDX format of MNIST and Fashion-MNIST, plain or gzipped: reading with every count checked, and writing.
 //!
-//! A file is a big-endian header, then bytes: magic `0x00000803`, `n`, rows, columns and `n · rows · columns` pixels for
-//! images; magic `0x00000801`, `n` and `n` labels for labels.
+//! A file is a big-endian header, then bytes: magic `0x00000803`, `n`, rows, columns and `n · rows · columns` pixels
+//! for images; magic `0x00000801`, `n` and `n` labels for labels.
 
 use crate::{ImageShape, Split, SplitError, gzip};
 use std::fs::File;
@@ -172,7 +172,8 @@ fn decoded<'a>(file: &str, reader: impl Read + 'a) -> Result<Box<dyn Read + 'a>,
     gzip::plain(BufReader::new(reader)).map_err(|cause| IdxError::Read { file: file.to_owned(), cause })
 }
 
-/// The `N` fields after the magic number, which is checked first: a short file of another kind is foreign, not truncated.
+/// The `N` fields after the magic number, which is checked first: a short file of another kind is foreign, not
+/// truncated.
 fn header<const N: usize>(file: &str, reader: &mut impl Read, magic: u32) -> Result<[u32; N], IdxError> {
     let expected = 4 * (N as u64 + 1);
     let mut bytes = Vec::with_capacity(4 * (N + 1));

@@ -65,8 +65,8 @@ pub enum ImportError {
 /// Copies every original file of `names` found in `from` or its subfolders into the cache `dir`, each checked by the
 /// SHA-256 of its uncompressed content. Reports on every file of `names`, found or not.
 ///
-/// A file is looked for under its own name, with `.gz`, or in `cifar-10-binary.tar.gz`. Files of MNIST and Fashion-MNIST
-/// have the same names: their content tells them apart.
+/// A file is looked for under its own name, with `.gz`, or in `cifar-10-binary.tar.gz`. Files of MNIST and
+/// Fashion-MNIST have the same names: their content tells them apart.
 ///
 /// # Errors
 /// [`ImportError`] when `from` cannot be read or `dir` not written; a copy that is not the original is no error but an

@@ -1,10 +1,11 @@
 //! Typed, checked image data: the only crate here that knows file formats of data.
 //!
 //! A [`Dataset`] is a training and a test [`Split`]; a split keeps its images as the bytes they were published in, with
-//! a checked label each. [`Normalisation`] turns bytes into inputs, [`draw_train`] and [`draw_test`] draw seeded subsets.
+//! a checked label each. [`Normalisation`] turns bytes into inputs, [`draw_train`] and [`draw_test`] draw seeded
+//! subsets.
 //!
-//! - [`embedded::mnist`] and [`embedded::cifar10`]: MNIST at the paper's scale and a small CIFAR-10, compiled in. Need no
-//!   file and no network.
+//! - [`embedded::mnist`] and [`embedded::cifar10`]: MNIST at the paper's scale and a small CIFAR-10, compiled in. Need
+//!   no file and no network.
 //! - [`load()`]: the full MNIST, Fashion-MNIST and CIFAR-10 from a cache folder ([`cache::directory`]), which
 //!   [`import::import`] fills from a local folder and [`fetch::fetch`] by download. Both prove every file by SHA-256.
 //! - [`idx`] and [`cifar`]: the readers alone, for files of your own.

@@ -1,5 +1,5 @@
-//! An architecture of one's own with convolutions: its shapes, its gradient and a Hessian-vector product over all parameters, both
-//! against central differences, and the same bits on one thread and on two.
+//! An architecture of one's own with convolutions: its shapes, its gradient and a Hessian-vector product over all
+//! parameters, both against central differences, and the same bits on one thread and on two.
 //!
 //! `cargo run --release -p superlinear-nets --example convolutional`
 // An example talks to whoever runs it.

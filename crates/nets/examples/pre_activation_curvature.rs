@@ -1,5 +1,5 @@
-//! The curvature `S_p` that one sample has in a layer's pre-activation, and the Hessian `h_p = S_p ⊗ a_p a_pᵀ` in the layer's
-//! weight that follows from it, each against central differences of gradients.
+//! The curvature `S_p` that one sample has in a layer's pre-activation, and the Hessian `h_p = S_p ⊗ a_p a_pᵀ` in the
+//! layer's weight that follows from it, each against central differences of gradients.
 //!
 //! `cargo run --release -p superlinear-nets --example pre_activation_curvature`
 // An example talks to whoever runs it.

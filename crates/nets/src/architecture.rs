@@ -35,8 +35,8 @@ pub enum Layer {
         /// Output channels.
         c_out: usize,
     },
-    /// Largest of every 2×2 window, stride 2; a last odd row or column is dropped. The gradient goes to the first largest
-    /// entry of a window, in the order of rows.
+    /// Largest of every 2×2 window, stride 2; a last odd row or column is dropped. The gradient goes to the first
+    /// largest entry of a window, in the order of rows.
     MaxPool2x2,
     /// Mean of every channel: images become vectors of length `C`.
     GlobalAveragePool,
@@ -289,8 +289,8 @@ impl Architecture {
     }
 
     /// Floating-point operations of a sample in a training step: a multiplication and an addition for every use of a
-    /// weight, forward, in the weight's gradient and in the gradient of the layer's input, but for the first layer, whose
-    /// inputs nobody wants a gradient in.
+    /// weight, forward, in the weight's gradient and in the gradient of the layer's input, but for the first layer,
+    /// whose inputs nobody wants a gradient in.
     pub fn training_flops(&self) -> usize {
         let uses = |position: usize| match self.shapes[position] {
             Shape::Image(shape) => self.weight_params(position).len() * shape.n_pixels(),

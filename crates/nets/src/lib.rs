@@ -7,8 +7,8 @@
 //! weight.
 //!
 //! Networks may begin with convolutions and pooling ([`Layer`], [`Architecture::paper_cnn`]);
-//! [`Network::hessian_vector`] multiplies the Hessian over all parameters with a vector, exactly; [`BlockPasses`] does so for
-//! several vectors over any [`Selection`] of parameters.
+//! [`Network::hessian_vector`] multiplies the Hessian over all parameters with a vector, exactly; [`BlockPasses`] does
+//! so for several vectors over any [`Selection`] of parameters.
 //!
 //! The crate knows no data set, reads no file and trains nothing.
 //!

@@ -1,4 +1,4 @@
-//! Losses of one sample, with gradient and Hessian in the logits (MATH \[3\]).
+//! Losses of one sample, with gradient and Hessian in the logits (`MATH [3]`).
 
 use crate::Scalar;
 use faer::MatMut;
@@ -123,8 +123,8 @@ impl Loss {
         });
     }
 
-    /// The Gauss–Newton matrix in the logits, PSD: the curvature of the convex outer function of the loss alone, seen through
-    /// the first derivatives of what it is a function of.
+    /// The Gauss–Newton matrix in the logits, PSD: the curvature of the convex outer function of the loss alone, seen
+    /// through the first derivatives of what it is a function of.
     ///
     /// The outer function takes the logits for cross-entropy and linear MSE, where this is [`Loss::hessian`], and the
     /// probabilities `q` for softmax-MSE, where it is `(2/n_out) D_q²`.

@@ -6,9 +6,9 @@ use rand::{Rng, RngExt};
 
 /// An [`Architecture`] with parameters.
 ///
-/// All parameters stand in one slice, layer after layer, each weight as row-major `vec(W)` and behind it the bias, if any:
-/// entry `(o, i)` of a `d_out × d_in` weight sits at `o·d_in + i`, as in PyTorch's `weight.flatten()`. A convolution's
-/// weight is `c_out × C × 3 × 3`.
+/// All parameters stand in one slice, layer after layer, each weight as row-major `vec(W)` and behind it the bias, if
+/// any: entry `(o, i)` of a `d_out × d_in` weight sits at `o·d_in + i`, as in PyTorch's `weight.flatten()`. A
+/// convolution's weight is `c_out × C × 3 × 3`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network<T> {
     architecture: Architecture,
@@ -51,8 +51,8 @@ impl<T: Scalar> Network<T> {
         Ok(Self { architecture, params })
     }
 
-    /// The paper's initialisation: every weight and bias uniform in `±1/√fan_in` of its layer, with `fan_in` the `d_in` of
-    /// a dense layer and `9 C` of a convolution.
+    /// The paper's initialisation: every weight and bias uniform in `±1/√fan_in` of its layer, with `fan_in` the `d_in`
+    /// of a dense layer and `9 C` of a convolution.
     ///
     /// Draws are made in `f64` in parameter order, so that `f32` and `f64` networks of one seed agree to rounding.
     pub fn init(architecture: Architecture, rng: &mut impl Rng) -> Self {

@@ -33,9 +33,9 @@ pub struct Parameter {
 
 /// A checked, non-empty set of parameter tensors of one architecture.
 ///
-/// A vector over a selection has the entries of the selected tensors one after the other **in the network's order**, whatever
-/// order they were named in: layer by layer, first to last, a weight before its layer's bias, each tensor flattened row-major
-/// as in [`crate::Network::params`]. [`Selection::all`] therefore is the order of `params` itself.
+/// A vector over a selection has the entries of the selected tensors one after the other **in the network's order**,
+/// whatever order they were named in: layer by layer, first to last, a weight before its layer's bias, each tensor
+/// flattened row-major as in [`crate::Network::params`]. [`Selection::all`] therefore is the order of `params` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selection {
     parameters: Vec<Parameter>,

@@ -1,4 +1,4 @@
-//! The exact pre-activation curvature `S = ∂²ℓ/∂z²` of a dense layer, propagated from the logits (MATH \[2\]).
+//! The exact pre-activation curvature `S = ∂²ℓ/∂z²` of a dense layer, propagated from the logits (`MATH [2]`).
 
 use crate::{Layer, Loss, Network, Scalar};
 use faer::linalg::matmul::matmul;
@@ -46,8 +46,8 @@ impl<'a, T: Scalar> Tail<'a, T> {
     /// bias of the target itself is part of the given `z`.
     ///
     /// # Panics
-    /// When there is no such layer, or a layer behind it is neither dense nor an activation. (An [`crate::Architecture`]
-    /// has convolutions and pooling only in front of its dense layers.)
+    /// When there is no such layer, or a layer behind it is neither dense nor an activation. (An
+    /// [`crate::Architecture`] has convolutions and pooling only in front of its dense layers.)
     #[track_caller]
     pub fn new(net: &'a Network<T>, dense: usize, loss: Loss) -> Self {
         let n_dense = net.architecture().dense_layers().len();
@@ -117,9 +117,9 @@ impl<'a, T: Scalar> Tail<'a, T> {
         self.walk_back(z, label, into, Order::Gradient);
     }
 
-    /// As [`Tail::curvature`] with the Gauss–Newton matrix of the tail in the place of `S`: `JᵀQJ` with `J = ∂logits/∂z` and
-    /// [`Loss::gauss_newton`] for `Q`, PSD. The second derivatives of activations, and of the softmax under squared error, are
-    /// left out; behind a piecewise-linear tail and under cross-entropy nothing is.
+    /// As [`Tail::curvature`] with the Gauss–Newton matrix of the tail in the place of `S`: `JᵀQJ` with
+    /// `J = ∂logits/∂z` and [`Loss::gauss_newton`] for `Q`, PSD. The second derivatives of activations, and of the
+    /// softmax under squared error, are left out; behind a piecewise-linear tail and under cross-entropy nothing is.
     ///
     /// # Panics
     /// As [`Tail::curvature`].

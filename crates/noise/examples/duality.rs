@@ -1,5 +1,6 @@
-//! The activity–weight duality at one layer of a small trained network: how well it predicts the gradients of single partners, for every
-//! rule to choose them, and every term of the noise covariance that follows from it beside the true `C`.
+//! The activity–weight duality at one layer of a small trained network: how well it predicts the gradients of single
+//! partners, for every rule to choose them, and every term of the noise covariance that follows from it beside the true
+//! `C`.
 //!
 //! `cargo run --release -p superlinear-noise --example duality`
 // An example talks to whoever runs it.
@@ -23,7 +24,8 @@ const B: usize = 50;
 const EPOCHS: usize = 4_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Three noisy clusters, and a network trained on them by gradient descent until all are well fitted, as the paper's are.
+    // Three noisy clusters, and a network trained on them by gradient descent until all are well fitted, as the paper's
+    // are.
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let inputs = Mat::from_fn(8, N, |i, p| 2.0 * rng.random::<f64>() - 1.0 + if p % 3 == i { 2.0 } else { 0.0 });
     let labels: Vec<u8> = (0..N).map(|p| (p % 3) as u8).collect();

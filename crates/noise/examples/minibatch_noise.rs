@@ -1,5 +1,5 @@
-//! The covariance `C` of a mini-batch gradient, exact for batches with and without replacement, beside that of the gradients of
-//! batches actually drawn, and beside the estimator from shuffled epochs.
+//! The covariance `C` of a mini-batch gradient, exact for batches with and without replacement, beside that of the
+//! gradients of batches actually drawn, and beside the estimator from shuffled epochs.
 //!
 //! `cargo run --release -p superlinear-noise --example minibatch_noise`
 // An example talks to whoever runs it.
@@ -56,7 +56,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Covariance about the mean over all samples of the gradient of [`DRAWS`] batches, each a pass over the network as SGD makes it.
+/// Covariance about the mean over all samples of the gradient of [`DRAWS`] batches, each a pass over the network as SGD
+/// makes it.
 fn drawn_covariance(
     net: &Network<f64>,
     layer: &LayerSamples,

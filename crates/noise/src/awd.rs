@@ -1,4 +1,4 @@
-//! Activity–weight duality: every term of its noise covariance, in closed form (MATH \[8\]–\[12\]).
+//! Activity–weight duality: every term of its noise covariance, in closed form (`MATH [8]–[12]`).
 
 use crate::{NoiseError, Partners};
 use faer::linalg::matmul::matmul;
@@ -76,7 +76,7 @@ pub struct AwdMoments {
     /// `E_p[y yᵀ] = E_p[δδᵀ ⊗ ΔaΔaᵀ]`.
     pub yy: Mat<f64>,
     /// `E_p[Σ_m κ_m² (u_mᵀΔw)² u_m u_mᵀ] = E_p[(Σ_m s_m² (t_mᵀWΔa)² t_m t_mᵀ) ⊗ aaᵀ]`: only the diagonal of the local
-    /// perturbation covariance kept, MATH \[11\].
+    /// perturbation covariance kept, `MATH [11]`.
     pub local_diagonal: Mat<f64>,
     /// `E_p[x]`, length `P`.
     pub x_mean: Vec<f64>,
@@ -182,8 +182,9 @@ impl AwdTerms {
     }
 }
 
-/// All terms in expectation over random batches of `B` distinct samples, in closed form, MATH \[10\]:
-/// `E_ν[x̄x̄ᵀ] = (1/B) E[xxᵀ] + ((B−1)/B) (N x̄x̄ᵀ − E[xxᵀ])/(N−1)` with `x̄ = E_p[x]`, and likewise for `x y` and `y y`.
+/// All terms in expectation over random batches of `B` distinct samples, in closed form, `MATH [10]`:
+/// `E_ν[x̄x̄ᵀ] = (1/B) E[xxᵀ] + ((B−1)/B) (N x̄x̄ᵀ − E[xxᵀ])/(N−1)` with `x̄ = E_p[x]`, and likewise for `x y` and
+/// `y y`.
 ///
 /// # Errors
 /// When `B` is 0, or `B > N`.
@@ -233,7 +234,7 @@ fn contiguous(column: ColMut<'_, f64>) -> &mut [f64] {
     column.try_as_col_major_mut().expect("columns are contiguous").as_slice_mut()
 }
 
-/// `σ_w²` of MATH \[12\], fitted so that `tr C^hh,SD = (σ_w²/2B) tr M₂`; 0 when `M₂ = 0`.
+/// `σ_w²` of `MATH [12]`, fitted so that `tr C^hh,SD = (σ_w²/2B) tr M₂`; 0 when `M₂ = 0`.
 ///
 /// `σ_w² = 2B · tr C^hh,SD / tr M₂ = tr E_p[xxᵀ] / tr M₂`: the mean squared component of `Δw` along the range of `h`,
 /// weighted by squared curvature.
@@ -251,11 +252,12 @@ pub struct Isotropy {
     /// How many samples each mean is over.
     pub n_by_rank: Vec<usize>,
     /// Coefficient of variation of `variance_by_rank` over ranks, each weighted by its mean `κ_m²`: 0 for an isotropic
-    /// `E[ΔwΔwᵀ|p]`. It compares ranks, each a mean over samples: where the variance differs between samples, it can be small all the same.
+    /// `E[ΔwΔwᵀ|p]`. It compares ranks, each a mean over samples: where the variance differs between samples, it can be
+    /// small all the same.
     pub anisotropy: f64,
 }
 
-/// Measures the isotropy that the theorem of MATH \[12\] assumes, on the ranks whose curvature is not rounding
+/// Measures the isotropy that the theorem of `MATH [12]` assumes, on the ranks whose curvature is not rounding
 /// (`|κ_m| > 1e-12 max_m |κ_m|`).
 ///
 /// With `u_m = t_m ⊗ a/‖a‖` the component is `u_m·Δw = t_mᵀWΔa/‖a‖`. Samples with `a = 0` or `S = 0` have no range.

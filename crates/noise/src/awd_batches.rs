@@ -19,7 +19,8 @@ pub struct AwdBatchEstimate {
     pub gg: Mat<f64>,
 }
 
-/// The mini-batch estimator of the terms, at fixed partners: an unbiased check of [`AwdTerms`](crate::AwdTerms), of rank at most `N/B`.
+/// The mini-batch estimator of the terms, at fixed partners: an unbiased check of [`AwdTerms`](crate::AwdTerms), of
+/// rank at most `N/B`.
 ///
 /// Each `C_ii` has a relative standard error near `√(2B/(N − B))`. A last short batch is left out.
 ///

@@ -1,4 +1,4 @@
-//! `Σ` and `C` from per-sample gradients (MATH \[6\]).
+//! `Σ` and `C` from per-sample gradients (`MATH [6]`).
 
 use faer::{Mat, MatRef};
 use superlinear_curvature::LayerSamples;

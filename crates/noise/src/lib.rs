@@ -4,9 +4,9 @@
 //! `C` of a mini-batch gradient for either way of [`Sampling`], and [`minibatch_covariance`] measures the same thing
 //! from the batches of one shuffled epoch, as an unbiased check. All `f64`, row-major `vec(W)`.
 //!
-//! The activity–weight duality explains `C` by curvature: a [`Partners`] match gives every sample an activity shift, whose
-//! [`DualPerturbation`] in weight space moves the gradient by `x_p + y_p`. [`awd_moments`] and [`awd_terms`] give the
-//! covariance that follows, term by term and in closed form.
+//! The activity–weight duality explains `C` by curvature: a [`Partners`] match gives every sample an activity shift,
+//! whose [`DualPerturbation`] in weight space moves the gradient by `x_p + y_p`. [`awd_moments`] and [`awd_terms`] give
+//! the covariance that follows, term by term and in closed form.
 #![allow(non_snake_case)]
 
 mod awd;

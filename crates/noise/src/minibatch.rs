@@ -1,4 +1,4 @@
-//! The mini-batch estimator of the noise covariance from one shuffled epoch (MATH \[7\]).
+//! The mini-batch estimator of the noise covariance from one shuffled epoch (`MATH [7]`).
 
 use crate::NoiseError;
 use faer::linalg::matmul::matmul;
@@ -10,7 +10,8 @@ use superlinear_curvature::LayerSamples;
 ///
 /// `ḡ_ν` is the mean gradient of batch `ν`, at fixed parameters, and `ḡ` the mean over all `N`. An unbiased estimate
 /// of `C` for sampling without replacement; its rank is at most `N/B`, and each `Ĉ_ii` has a relative standard error
-/// near `√(2B/(N − B))`: the deviations of the `N/B` batches add up to zero. Use it to check `C`, not in its place. A last short batch is left out.
+/// near `√(2B/(N − B))`: the deviations of the `N/B` batches add up to zero. Use it to check `C`, not in its place. A
+/// last short batch is left out.
 ///
 /// # Errors
 /// When `B` is 0, or `B > N`.

@@ -1,4 +1,4 @@
-//! Matched partners: for every sample another one of its class, whose activity stands in for a fresh draw (MATH §5).
+//! Matched partners: for every sample another one of its class, whose activity stands in for a fresh draw (`MATH §5`).
 
 use rand::{Rng, RngExt};
 use superlinear_curvature::LayerSamples;
@@ -6,8 +6,8 @@ use superlinear_curvature::LayerSamples;
 /// How a sample's partner is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PartnerPolicy {
-    /// The paper's: for each analysis batch of `batch` consecutive samples draw `per_class` anchors of every class, and take
-    /// the nearest anchor of the sample's class.
+    /// The paper's: for each analysis batch of `batch` consecutive samples draw `per_class` anchors of every class, and
+    /// take the nearest anchor of the sample's class.
     Anchors {
         /// Anchors of each class, at least 1; all of a class that has fewer.
         per_class: usize,
@@ -57,8 +57,8 @@ pub enum PartnerError {
 
 /// Chooses a partner for every sample; distances are Euclidean, between activities, and exact (no product formula).
 ///
-/// The nearest of equally near candidates is the first drawn, or for [`PartnerPolicy::NearestInClass`] the first in order.
-/// A sample that finds no anchor but itself takes another member of its class, uniformly.
+/// The nearest of equally near candidates is the first drawn, or for [`PartnerPolicy::NearestInClass`] the first in
+/// order. A sample that finds no anchor but itself takes another member of its class, uniformly.
 ///
 /// # Errors
 /// When a class has a single sample or a count is 0.

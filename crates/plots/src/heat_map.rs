@@ -66,7 +66,8 @@ impl HeatMap {
         Ok(Self::of((rows, cols), reduced, colors, bar_label.into()))
     }
 
-    /// A matrix of `rows × cols` that [`Reduce::matrix`] has reduced before, for example where the whole is no longer at hand.
+    /// A matrix of `rows × cols` that [`Reduce::matrix`] has reduced before, for example where the whole is no longer
+    /// at hand.
     ///
     /// # Errors
     /// [`PlotError::HeatMapShape`] when the cells are not those of such a matrix.
@@ -143,8 +144,8 @@ pub enum Reduce {
     LargestMagnitude,
     /// The mean: noise averages out, lone large entries fade.
     Mean,
-    /// The entry in the middle of the block, `(first + end)/2` each way: every cell is one true entry, so that a random matrix
-    /// looks as random as it is; the diagonal of a square matrix stays on the diagonal.
+    /// The entry in the middle of the block, `(first + end)/2` each way: every cell is one true entry, so that a random
+    /// matrix looks as random as it is; the diagonal of a square matrix stays on the diagonal.
     Middle,
 }
 

@@ -299,7 +299,8 @@ mod tests {
                 prop_assert!(placed.notes.iter().all(|(note, _)| !touches(note, &placed.shapes)));
                 prop_assert!(placed.notes.iter().all(|(note, _)| note.intersection(legend).is_none()));
                 prop_assert!(whole.contains((legend.x, legend.y)) && whole.contains((legend.right(), legend.bottom())));
-                prop_assert!(placed.notes.is_empty() != placed.dressing.notes_above.is_empty(), "the note is shown once");
+                let above = &placed.dressing.notes_above;
+                prop_assert!(placed.notes.is_empty() != above.is_empty(), "the note is shown once");
             }
         }
     }

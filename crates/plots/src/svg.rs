@@ -74,7 +74,8 @@ impl Svg {
         };
         let _ = write!(
             self.out,
-            "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\" stroke-linecap=\"{cap}\"",
+            "<polyline fill=\"none\" stroke=\"{}\" stroke-width=\"{}\" stroke-linejoin=\"round\" \
+             stroke-linecap=\"{cap}\"",
             color.hex(),
             num(width)
         );

@@ -1,4 +1,5 @@
-//! A matrix-free operator with a known spectrum: eigenpairs of both ends, density, trace, norm and diagonal, each beside the truth.
+//! A matrix-free operator with a known spectrum: eigenpairs of both ends, density, trace, norm and diagonal, each
+//! beside the truth.
 //!
 //! The Laplacian of an `m × m` grid has the eigenvalues `4 − 2cos(iπ/(m + 1)) − 2cos(jπ/(m + 1))`, most of them twice.
 //!

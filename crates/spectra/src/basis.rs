@@ -6,11 +6,11 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 /// Columns a step: the product `A V` is never whole in memory.
 const PANEL: usize = 512;
 
-/// `K = VᵀAV` (`k × k`), exactly symmetric, of a symmetric `A` (`P × P`) and any basis `V` (`P × k`): `2P²k + Pk²` flops and
-/// `O(P)` columns of scratch.
+/// `K = VᵀAV` (`k × k`), exactly symmetric, of a symmetric `A` (`P × P`) and any basis `V` (`P × k`): `2P²k + Pk²`
+/// flops and `O(P)` columns of scratch.
 ///
-/// The lower triangle is computed and mirrored. Threads are those of the current rayon pool; the result does not depend on
-/// their number.
+/// The lower triangle is computed and mirrored. Threads are those of the current rayon pool; the result does not depend
+/// on their number.
 ///
 /// # Panics
 /// When `A` is not square or `V` has another number of rows.
@@ -42,7 +42,8 @@ pub fn diagonal_in_basis(A: MatRef<'_, f64>, V: MatRef<'_, f64>) -> Vec<f64> {
     diagonal
 }
 
-/// `VᵀAV` of a symmetric `A` known by its action: `apply(first, T)` sets `T` to columns `first..first + T.ncols()` of `AV`.
+/// `VᵀAV` of a symmetric `A` known by its action: `apply(first, T)` sets `T` to columns `first..first + T.ncols()` of
+/// `AV`.
 pub(crate) fn congruence(V: MatRef<'_, f64>, par: Par, apply: impl Fn(usize, MatMut<'_, f64>)) -> Mat<f64> {
     let k = V.ncols();
     let mut K = Mat::<f64>::zeros(k, k);

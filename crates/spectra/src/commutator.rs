@@ -1,11 +1,11 @@
-//! How nearly two symmetric matrices commute: commutator error, leakage, recovery and normalised coupling (MATH §7).
+//! How nearly two symmetric matrices commute: commutator error, leakage, recovery and normalised coupling (`MATH §7`).
 //!
-//! All of them are read off `K = VᵀAV`, where the columns of `V` are the eigenvectors of `B` and `β` its eigenvalues, in
-//! descending order. There `[A, B]_ij = K_ij(β_j − β_i)`, so that nothing costs more than `O(P²)` once `K` is known.
+//! All of them are read off `K = VᵀAV`, where the columns of `V` are the eigenvectors of `B` and `β` its eigenvalues,
+//! in descending order. There `[A, B]_ij = K_ij(β_j − β_i)`, so that nothing costs more than `O(P²)` once `K` is known.
 //!
-//! Where `B` has equal eigenvalues its eigenvectors are no one's choice: any rotation within the eigenspace does as well.
-//! The commutator error of a window that holds the eigenspace whole does not depend on that choice. Leakage, recovery and
-//! coupling do, and so does every quantity of a window whose edge cuts the eigenspace.
+//! Where `B` has equal eigenvalues its eigenvectors are no one's choice: any rotation within the eigenspace does as
+//! well. The commutator error of a window that holds the eigenspace whole does not depend on that choice. Leakage,
+//! recovery and coupling do, and so does every quantity of a window whose edge cuts the eigenspace.
 
 use crate::basis::in_basis;
 use crate::eigh::{Eigh, NOISE};
@@ -111,15 +111,18 @@ pub struct PairDiagnostics {
     pub window: Window,
     /// `‖[K_W, β_W]‖ / (‖K_W‖ ‖β_W‖)`, Frobenius: 0 when they commute, at most √2. `None` when `K_W` or `β_W` is zero.
     pub commutator: Option<f64>,
-    /// `‖[K_W, β_W]‖ / √(‖K_W β_W‖² + ‖β_W K_W‖²)`, the commutator beside the products that it is the difference of: 0 when they
-    /// commute, at most 1 for semidefinite matrices and √2 else. `None` when the products are zero.
+    /// `‖[K_W, β_W]‖ / ‖K_W β_W‖`, the paper's commutator error
+    /// (`MATH [17]`): 0 when they commute, at most √2 for semidefinite matrices
+    /// and 2 else. `None` when the product is zero. (`‖K_W β_W‖ = ‖β_W K_W‖`, each being the other's transpose.)
     ///
-    /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included, because their
-    /// products are; this one is near 1 for those.
+    /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included,
+    /// because
+    /// their products are; this one is near √2 for those.
     pub relative_commutator: Option<f64>,
     /// RMS of the off-diagonal of `K_W` over RMS of its diagonal. `None` for one direction or a zero diagonal.
     pub leakage: Option<f64>,
-    /// `Σ_i K_ii² / ‖K_W‖²` in `[0, 1]`: 1 for a diagonal `K_W`. `None` when `K_W` is zero.
+    /// `Σ_i K_ii² / ‖K_W‖²` in `[0, 1]`, the paper's eigen-alignment (`MATH [18]`): 1 for a diagonal `K_W`. `None` when
+    /// `K_W` is zero.
     pub recovery: Option<f64>,
     /// Mean of `|R_ij|`, `R_ij = K_ij/√|K_ii K_jj|`, `i ≠ j`, over the defined entries. `None` when there is none.
     pub coupling_mean: Option<f64>,
@@ -162,7 +165,8 @@ impl InEigenbasis {
     /// `‖A − Aᵀ‖ ≤ 10·ε·P·‖A‖` is asked for; what asymmetry is left is lost.
     ///
     /// # Errors
-    /// When `A` has another order than `B`, is not finite, not symmetric, or when a norm is zero or not a normal number.
+    /// When `A` has another order than `B`, is not finite, not symmetric, or when a norm is zero or not a normal
+    /// number.
     pub fn new(A: MatRef<'_, f64>, B: &Eigh) -> Result<Self, DiagnosticError> {
         let P = B.values.len();
         if A.nrows() != P || A.ncols() != P {
@@ -205,8 +209,8 @@ impl InEigenbasis {
 
     /// Every diagnostic of every window, in one pass over the columns of `K`: `O(P²)`.
     ///
-    /// Threads are those of the current rayon pool; the result does not depend on their number. Neither does it depend on
-    /// the scale of `A` or `B`.
+    /// Threads are those of the current rayon pool; the result does not depend on their number. Neither does it depend
+    /// on the scale of `A` or `B`.
     pub fn diagnostics(&self, windows: &Windows) -> Diagnostics {
         let P = self.order();
         let windows = [Some(windows.full(P)), windows.top(P), windows.bulk(P)];
@@ -324,14 +328,14 @@ impl<'a> Scaled<'a> {
         let norm = diagonal + 2.0 * sums.square;
         let diagonal_product =
             sum_of_squares(&mut range.clone().map(|i| self.K[(i, i)] * self.inverse_scale * self.values[i]));
-        let products = 2.0 * (diagonal_product + sums.product);
+        let product = diagonal_product + sums.product;
         let ratio = |x: f64, y: f64| (y > 0.0).then(|| x / y);
         let off_diagonal_mean = ratio(2.0 * sums.square, n * (n - 1.0));
         let n_defined = self.n_defined[range.end] - self.n_defined[range.start];
         PairDiagnostics {
             window,
             commutator: ratio((2.0 * sums.commutator).sqrt(), norm.sqrt() * beta.sqrt()),
-            relative_commutator: ratio(2.0 * sums.commutator, products).map(f64::sqrt),
+            relative_commutator: ratio(2.0 * sums.commutator, product).map(f64::sqrt),
             leakage: off_diagonal_mean.and_then(|mean| ratio(mean, diagonal / n)).map(f64::sqrt),
             recovery: ratio(diagonal, norm),
             coupling_mean: ratio(sums.coupling_mean * sums.n_defined, sums.n_defined),
@@ -402,7 +406,7 @@ mod tests {
         let (A, B) = (V.transpose() * A * V, V.transpose() * B * V);
         let difference = (&A * &B - &B * &A).norm_l2();
         let commutator = difference / (A.norm_l2() * B.norm_l2());
-        let relative = difference / (&A * &B).norm_l2().hypot((&B * &A).norm_l2());
+        let relative = difference / (&A * &B).norm_l2();
         let (mut on, mut off, mut couplings) = (0.0, 0.0, Vec::new());
         for i in 0..n {
             for j in 0..n {
@@ -443,7 +447,8 @@ mod tests {
             let beta: Vec<f64> = alpha.iter().map(|x| x * x - 0.3).collect();
             let B = prescribed(&beta, seed);
             // From commuting with B to knowing nothing of it; definite, so that no R_ij divides by rounding.
-            let A = (Scale(sign * (1.0 - mixing)) * prescribed(&alpha, seed)) + Scale(sign * mixing) * prescribed(&alpha, !seed);
+            let (own, other) = (prescribed(&alpha, seed), prescribed(&alpha, !seed));
+            let A = (Scale(sign * (1.0 - mixing)) * own) + Scale(sign * mixing) * other;
             let eigen = eigh(B.as_ref()).unwrap();
             let windows = Windows { top, bulk_end: top + bulk };
             // Powers of two, so that the definition may be evaluated at scale 1.

@@ -59,7 +59,8 @@ pub enum EighError {
     },
     /// The decomposition came back wrong.
     #[error(
-        "eigenpairs fail their check: residual {residual:e}, orthogonality {orthogonality:e}, expected at most {tolerance:e}"
+        "eigenpairs fail their check: residual {residual:e}, orthogonality {orthogonality:e}, \
+         expected at most {tolerance:e}"
     )]
     Inaccurate {
         /// `‖A V − V Λ‖ / ‖A‖`.

@@ -1,7 +1,8 @@
-//! The spectrum-preserving null in closed form: how far a randomly turned `A' = QAQᵀ` is from commuting with `B` (MATH eq. 16).
+//! The null that keeps a spectrum, in closed form: how far a turned `A' = QAQᵀ` is from commuting with `B`
+//! (`MATH [16]`).
 //!
-//! `Q` is Haar on `O(P)`. Shifting either matrix by a multiple of the identity changes no commutator, so both spectra are
-//! centred first, `ã_i = a_i − tr A/P`, and eq. 16 becomes
+//! `Q` is Haar on `O(P)`. Shifting either matrix by a multiple of the identity changes no commutator, so both spectra
+//! are centred first, `ã_i = a_i − tr A/P`, and the identity becomes
 //!
 //! ```text
 //! E‖[A', B]‖² = 2P / ((P − 1)(P + 2)) · ‖ã‖² ‖b̃‖²        (0 for P = 1)
@@ -21,7 +22,7 @@ use crate::symmetric::power_of_two_near;
 use crate::window::Window;
 use faer::MatRef;
 
-/// What eq. 16 needs to know of a symmetric matrix.
+/// What `MATH [16]` needs to know of a symmetric matrix.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Traces {
     /// `P`.
@@ -68,7 +69,7 @@ impl Traces {
     }
 }
 
-/// `E‖[QAQᵀ, B]‖²`, Frobenius, `Q` Haar on `O(P)`: MATH eq. 16 for centred spectra; 0 for `P ≤ 1`.
+/// `E‖[QAQᵀ, B]‖²`, Frobenius, `Q` Haar on `O(P)`: `MATH [16]` for centred spectra; 0 for `P ≤ 1`.
 ///
 /// # Panics
 /// When `A` and `B` are of different order.
@@ -128,8 +129,8 @@ impl HaarNull {
         self.expected_squared_error().sqrt()
     }
 
-    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W‖² ‖B_W‖²) )` of the projections on a window `W`; `None` when `B_W` or `E‖A'_W‖²` is
-    /// zero.
+    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W‖² ‖B_W‖²) )` of the projections on a window `W`; `None` when `B_W` or `E‖A'_W‖²`
+    /// is zero.
     ///
     /// A ratio of expectations, each exact. `‖A'_W‖` varies from draw to draw, so that the mean square of the projected
     /// commutator error is close to its square, but not equal. In all directions it is [`HaarNull::baseline`].
@@ -146,22 +147,34 @@ impl HaarNull {
         (norms > 0.0).then(|| (commutator / norms).sqrt())
     }
 
-    /// `√( E‖[A'_W, B_W]‖² / (E‖A'_W B_W‖² + E‖B_W A'_W‖²) )`: the root mean square of
-    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator) as a ratio of exact expectations; `None` as for
-    /// [`HaarNull::baseline_in`].
+    /// `√( E‖[A'_W, B_W]‖² / E‖A'_W B_W‖² )`: the root mean square of
+    /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator), the paper's commutator error, as a ratio
+    /// of exact
+    /// expectations; `None` as for [`HaarNull::baseline_in`].
     ///
-    /// It is `√(w/2)` times [`HaarNull::baseline_in`] for a window of `w` directions, and near 1 for spectra of a low effective
+    /// It is `√w` times [`HaarNull::baseline_in`] for a window of `w` directions, and near √2 for spectra of a low
+    /// effective
     /// rank.
     ///
     /// # Panics
     /// When the window reaches beyond `P`.
     #[track_caller]
     pub fn relative_baseline_in(&self, window: Window) -> Option<f64> {
-        Some(self.baseline_in(window)? * (0.5 * window.n_directions() as f64).sqrt())
+        Some(self.baseline_in(window)? * (window.n_directions() as f64).sqrt())
     }
 
-    /// `√(E K'_ij² / E K'_ii²)`, `i ≠ j`: what leakage is compared with, in any window of two or more directions. `None`
-    /// for `P = 1`.
+    /// `Σ_i E K'_ii² / E‖K'_W‖²` over a window: what [`recovery`](crate::PairDiagnostics::recovery), the paper's
+    /// eigen-alignment (`MATH [18]`),
+    /// is compared with. In all directions `‖K'‖` does not vary, and it is the exact expectation
+    /// `((tr A)² + 2 tr A²)/((P + 2) tr A²)`.
+    pub fn expected_recovery_in(&self, window: Window) -> f64 {
+        let others = (window.n_directions() - 1) as f64;
+        let diagonal = self.diagonal_square();
+        diagonal / (diagonal + others * self.off_diagonal_square())
+    }
+
+    /// `√(E K'_ij² / E K'_ii²)`, `i ≠ j`: what leakage is compared with, in any window of two or more directions.
+    /// `None` for `P = 1`.
     pub fn expected_leakage(&self) -> Option<f64> {
         (self.A.order > 1).then(|| (self.off_diagonal_square() / self.diagonal_square()).sqrt())
     }
@@ -203,7 +216,7 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    /// MATH eq. 16 as it stands there.
+    /// `MATH [16]` in traces, as it stands there.
     fn math_16(A: &Traces, B: &Traces) -> f64 {
         let P = A.order as f64;
         let denominator = P * (P - 1.0) * (P + 2.0);
@@ -218,7 +231,8 @@ mod tests {
             spectra in prop::collection::vec((-1.0f64..1.0, -1.0f64..1.0), 2..50),
             shifts in [-1.0f64..1.0, -1.0f64..1.0],
         ) {
-            let spectrum = |f: &dyn Fn(&(f64, f64)) -> f64| Traces::of_spectrum(&spectra.iter().map(f).collect::<Vec<_>>());
+            let spectrum =
+                |f: &dyn Fn(&(f64, f64)) -> f64| Traces::of_spectrum(&spectra.iter().map(f).collect::<Vec<_>>());
             let (A, B) = (spectrum(&|x| x.0 + shifts[0]), spectrum(&|x| x.1 + shifts[1]));
             let found = expected_squared_commutator(&A, &B);
             prop_assert!((found - math_16(&A, &B)).abs() <= 1e-12 * A.square * B.square);

@@ -49,9 +49,11 @@ impl HaarDraws {
     /// ```
     /// # use superlinear_spectra::*;
     /// # use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
-    /// # let (A, B) = (eigh(faer::mat![[2.0, 0.1], [0.1, 1.0]].as_ref())?, eigh(faer::mat![[3.0, 0.0], [0.0, 1.0]].as_ref())?);
+    /// # let A = eigh(faer::mat![[2.0, 0.1], [0.1, 1.0]].as_ref())?;
+    /// # let B = eigh(faer::mat![[3.0, 0.0], [0.0, 1.0]].as_ref())?;
     /// # let pair = InEigenbasis::new(faer::mat![[2.0, 0.1], [0.1, 1.0]].as_ref(), &B).unwrap();
-    /// let draws = sample_haar_null(&A.values, &B.values, &Windows::PAPER, 99, &mut ChaCha8Rng::seed_from_u64(1)).unwrap();
+    /// let mut rng = ChaCha8Rng::seed_from_u64(1);
+    /// let draws = sample_haar_null(&A.values, &B.values, &Windows::PAPER, 99, &mut rng).unwrap();
     /// let test = draws.test(&pair.diagnostics(&Windows::PAPER).full, |d| d.commutator).unwrap();
     /// assert!(test.observed < test.mean && test.p_value < 0.25);
     /// # Ok::<(), EighError>(())
@@ -107,9 +109,9 @@ impl NullTest {
 
 /// One draw of `A' = QAQᵀ`, `Q` Haar on `O(P)`, in the eigenbasis of `B`: `K' = Q diag(α) Qᵀ`.
 ///
-/// `alpha` holds the eigenvalues of `A`, in any order, `beta` those of `B`, descending. The smallest `α` are left out as long as
-/// their root sum of squares stays within `1e-8 ‖A‖`, far below the spread of the null, so that only the `r` columns of `Q` that
-/// belong to the others are drawn: about `4Pr² + P²r` flops on one thread.
+/// `alpha` holds the eigenvalues of `A`, in any order, `beta` those of `B`, descending. The smallest `α` are left out
+/// as long as their root sum of squares stays within `1e-8 ‖A‖`, far below the spread of the null, so that only the `r`
+/// columns of `Q` that belong to the others are drawn: about `4Pr² + P²r` flops on one thread.
 ///
 /// # Errors
 /// When the counts differ, an eigenvalue is not finite, or all of a matrix are zero.
@@ -165,8 +167,8 @@ fn turned(alpha: &[f64], beta: &[f64], G: Mat<f64>) -> InEigenbasis {
     InEigenbasis::of_checked(K, beta.to_vec())
 }
 
-/// The first columns of `Q`, of `G = QR` (`P × r`, `r ≤ P`) with a positive diagonal of `R`: orthonormal, and Haar-distributed for a
-/// Gaussian `G`.
+/// The first columns of `Q`, of `G = QR` (`P × r`, `r ≤ P`) with a positive diagonal of `R`: orthonormal, and
+/// Haar-distributed for a Gaussian `G`.
 fn orthogonalised(mut G: Mat<f64>) -> Mat<f64> {
     use faer::Conj;
     use faer::dyn_stack::{MemBuffer, MemStack};
@@ -310,6 +312,8 @@ mod tests {
             assert!((test.mean / baseline - 1.0).abs() < 0.1, "{baseline}: {test:?}");
             let relative = draws.test(observed, |d| d.relative_commutator).unwrap().mean;
             assert!((relative / null.relative_baseline_in(observed.window).unwrap() - 1.0).abs() < 0.1, "{relative}");
+            let recovery = draws.test(observed, |d| d.recovery).unwrap().mean;
+            assert!((recovery / null.expected_recovery_in(observed.window) - 1.0).abs() < 0.1, "{recovery}");
             let leakage = draws.test(observed, |d| d.leakage).unwrap().mean;
             assert!((leakage / null.expected_leakage().unwrap() - 1.0).abs() < 0.1);
         }

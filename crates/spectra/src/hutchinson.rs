@@ -1,5 +1,6 @@
-//! Trace and squared Frobenius norm from random quadratic forms: Hutchinson's estimator, and Hutch++, which treats the leading
-//! subspace exactly.
+//! Trace and squared Frobenius norm from random quadratic forms, by Hutchinson's estimator and by Hutch++.
+//!
+//! Hutch++ treats the leading subspace exactly.
 
 use crate::estimate::Estimate;
 use crate::probe::gaussian;
@@ -15,8 +16,8 @@ pub(crate) const DEPENDENT: f64 = 8.0;
 
 /// `tr A` (`A` is `n × n`): the mean of `zᵀAz` over probes `z` with `E[zzᵀ] = I` (Hutchinson 1990; Girard 1989).
 ///
-/// The variance is `2(‖A‖² − Σ_i A_ii²)/m` for [`Probe::Rademacher`](crate::Probe) and about `2‖A‖²/m` for [`Probe::Sphere`](crate::Probe), for symmetric
-/// `A` and `m` products. Unbiased for any square `A`.
+/// The variance is `2(‖A‖² − Σ_i A_ii²)/m` for [`Probe::Rademacher`](crate::Probe) and about `2‖A‖²/m` for
+/// [`Probe::Sphere`](crate::Probe), for symmetric `A` and `m` products. Unbiased for any square `A`.
 ///
 /// # Errors
 /// When `A` is empty or not square, the budget below 2, or a product not finite.
@@ -33,11 +34,12 @@ pub fn hutchinson(
     projected(A, config, Form::Trace, 0, &mut rng)
 }
 
-/// `tr A` of a symmetric `A` (`n × n`) by Hutch++ (Meyer, Musco, Musco and Woodruff 2021): exactly on the range `Q` of `AS` for a
-/// third of the budget of random columns `S`, by Hutchinson's estimator on the rest:
+/// `tr A` of a symmetric `A` (`n × n`) by Hutch++ (Meyer, Musco, Musco and Woodruff 2021): exactly on the range `Q` of
+/// `AS` for a third of the budget of random columns `S`, by Hutchinson's estimator on the rest:
 /// `tr QᵀAQ + E[zᵀ(I − QQᵀ)A(I − QQᵀ)z]`.
 ///
-/// Given `Q`, the second part is a mean of independent values: the standard error is that of the whole. A budget of `3n` is exact. A goal shortens the second part alone.
+/// Given `Q`, the second part is a mean of independent values: the standard error is that of the whole. A budget of
+/// `3n` is exact. A goal shortens the second part alone.
 ///
 /// ```
 /// use superlinear_spectra::{TraceConfig, hutch_plus_plus};
@@ -45,7 +47,8 @@ pub fn hutchinson(
 ///
 /// let A = faer::Mat::from_fn(500, 500, |i, j| 1.0 / (1.0 + (i + j) as f64));
 /// let truth: f64 = (0..500).map(|i| A[(i, i)]).sum();
-/// let found = hutch_plus_plus(&A, &TraceConfig { budget: 60, ..Default::default() }, &mut ChaCha8Rng::seed_from_u64(1))?;
+/// let config = TraceConfig { budget: 60, ..Default::default() };
+/// let found = hutch_plus_plus(&A, &config, &mut ChaCha8Rng::seed_from_u64(1))?;
 /// assert!((found.value - truth).abs() <= 4.0 * found.standard_error + 1e-12);
 /// assert!(found.standard_error < 1e-6 && found.products == 60);
 /// # Ok::<(), superlinear_spectra::TraceError>(())
@@ -66,8 +69,8 @@ pub fn hutch_plus_plus(
     projected(A, config, Form::Trace, (config.budget / 3).max(1), &mut rng)
 }
 
-/// `‖A‖²` (Frobenius) of a symmetric `A` (`n × n`): `‖AQ‖² + E‖A(I − QQᵀ)z‖²`, with `Q` as in [`hutch_plus_plus`]; a budget below 4 goes
-/// without `Q`.
+/// `‖A‖²` (Frobenius) of a symmetric `A` (`n × n`): `‖AQ‖² + E‖A(I − QQᵀ)z‖²`, with `Q` as in [`hutch_plus_plus`]; a
+/// budget below 4 goes without `Q`.
 ///
 /// # Errors
 /// When `A` is empty or not square, the budget below 2, or a product not finite.
@@ -150,8 +153,8 @@ fn projected(
     }
 }
 
-/// An orthonormal basis (`n × r`) of the range of `A` times `sketch` Gaussian vectors, which are never dependent; `r < sketch` where
-/// the rank of `A` is smaller.
+/// An orthonormal basis (`n × r`) of the range of `A` times `sketch` Gaussian vectors, which are never dependent;
+/// `r < sketch` where the rank of `A` is smaller.
 fn range(products: &mut Products<'_>, sketch: usize, block: usize, rng: &mut dyn Rng) -> Result<Mat<f64>, TraceError> {
     let n = products.order();
     let mut S = Mat::zeros(n, sketch);

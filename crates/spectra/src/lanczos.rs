@@ -1,16 +1,16 @@
 //! Some eigenpairs of a symmetric operator: block Lanczos with full reorthogonalisation and thick restart.
 //!
-//! One iteration serves every block size. With a block of 1 it is the thick-restart Lanczos method (Wu and Simon 2000), the
-//! cheapest in products; wider blocks multiply several vectors in one pass over the data and find as many copies of an
-//! eigenvalue at once. LOBPCG, the alternative for clustered tops, keeps three blocks instead of a Krylov space: without a
-//! preconditioner, which curvature has none of, it needs several times the products.
+//! One iteration serves every block size. With a block of 1 it is the thick-restart Lanczos method (Wu and Simon 2000),
+//! the cheapest in products; wider blocks multiply several vectors in one pass over the data and find as many copies of
+//! an eigenvalue at once. LOBPCG, the alternative for clustered tops, keeps three blocks instead of a Krylov space:
+//! without a preconditioner, which curvature has none of, it needs several times the products.
 //!
 //! What makes the result trustworthy:
 //! - The basis is orthonormal to rounding at every step, so no Ritz value appears twice or outside of the spectrum.
 //! - Residuals are recomputed from products with the final vectors, not taken from the recurrence.
-//! - A Krylov space of one vector holds one direction of each eigenspace. So when all wanted pairs have converged, or the
-//!   space turns out invariant, a random vector orthogonal to everything joins the block, and the pairs count as complete only
-//!   when its Krylov space has brought nothing new: see [`Completeness`].
+//! - A Krylov space of one vector holds one direction of each eigenspace. So when all wanted pairs have converged, or
+//!   the space turns out invariant, a random vector orthogonal to everything joins the block, and the pairs count as
+//!   complete only when its Krylov space has brought nothing new: see [`Completeness`].
 //! - The operator's symmetry is tested on the way, at no product's cost.
 
 mod columns;
@@ -59,11 +59,11 @@ impl Wanted {
 /// Whether to look for eigenvalues that the first Krylov space cannot show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Completeness {
-    /// After convergence a random vector joins the block, which is followed for 15 to 30 steps more, again and again until the
-    /// wanted values stay. The number of steps is that after which Lanczos without restarts has missed an eigenvalue that exceeds
-    /// the wanted ones by a twentieth of the spectrum's extent with a probability of at most 0.01 (Kuczyński and Woźniakowski
-    /// 1992); with restarts there is no such bound, and this remains a check, not a proof. Where a multiplicity is known, let the
-    /// block be as wide.
+    /// After convergence a random vector joins the block, which is followed for 15 to 30 steps more, again and again
+    /// until the wanted values stay. The number of steps is that after which Lanczos without restarts has missed an
+    /// eigenvalue that exceeds the wanted ones by a twentieth of the spectrum's extent with a probability of at most
+    /// 0.01 (Kuczyński and Woźniakowski 1992); with restarts there is no such bound, and this remains a check, not a
+    /// proof. Where a multiplicity is known, let the block be as wide.
     #[default]
     Probed,
     /// Stop at the first convergence: an eigenvalue of higher multiplicity than the block is wide may lack copies. An
@@ -76,16 +76,18 @@ pub enum Completeness {
 pub struct LanczosConfig {
     /// Vectors multiplied in one pass, at least 1. Wider blocks cost more products and fewer passes.
     pub block: usize,
-    /// Columns of the basis, the memory: `8 n · basis` bytes. `None` is `max(2k, k + 20) + 2·block`. At least `k + 2·block + 2` and at
-    /// most `n` are used whatever it says.
+    /// Columns of the basis, the memory: `8 n · basis` bytes. `None` is `max(2k, k + 20) + 2·block`. At least
+    /// `k + 2·block + 2` and at most `n` are used whatever it says.
     pub basis: Option<usize>,
-    /// A pair has converged when `‖Av − θv‖ ≤ tolerance · ‖A‖`, the norm estimated from below by products and Ritz values.
+    /// A pair has converged when `‖Av − θv‖ ≤ tolerance · ‖A‖`, the norm estimated from below by products and Ritz
+    /// values.
     pub tolerance: f64,
     /// Products of this call, those that recompute residuals included. At least `2k + block`.
     pub max_products: usize,
     /// Whether missed copies are looked for.
     pub completeness: Completeness,
-    /// `|q_iᵀAq_j − q_jᵀAq_i| / ‖A‖` from which on the operator counts as not symmetric. Products in `f32` round at `1e-7`.
+    /// `|q_iᵀAq_j − q_jᵀAq_i| / ‖A‖` from which on the operator counts as not symmetric. Products in `f32` round at
+    /// `1e-7`.
     pub asymmetry: f64,
 }
 
@@ -109,9 +111,9 @@ pub enum Stop {
     Converged,
     /// `max_products` are used up; [`lanczos_resume`] continues.
     Budget,
-    /// Residuals have not fallen for many restarts, or the recomputed ones exceed the tolerance that the recurrence meets, or
-    /// an eigenvalue has more copies than the basis has room to look for: more products will not help, a wider basis or a
-    /// larger tolerance may.
+    /// Residuals have not fallen for many restarts, or the recomputed ones exceed the tolerance that the recurrence
+    /// meets, or an eigenvalue has more copies than the basis has room to look for: more products will not help, a
+    /// wider basis or a larger tolerance may.
     Stalled,
     /// The listener of [`lanczos_with`] asked for it; [`lanczos_resume`] continues.
     Interrupted,
@@ -154,7 +156,8 @@ pub struct Lanczos {
     pub orthogonality: f64,
     /// Why the iteration stopped.
     pub stop: Stop,
-    /// Whether the last random vector that joined brought nothing new: no copy of a wanted eigenvalue is likely to be missing.
+    /// Whether the last random vector that joined brought nothing new: no copy of a wanted eigenvalue is likely to be
+    /// missing.
     pub probed: bool,
     /// Restarts of this call.
     pub restarts: usize,
@@ -218,19 +221,21 @@ impl Lanczos {
     }
 }
 
-/// Estimates of what separates Ritz vectors `v_i` from eigenvectors `u_i = v_i + Σ_j η_ij v_j + w_i`, `w_i` orthogonal to all `v_j`.
+/// Estimates of what separates Ritz vectors `v_i` from eigenvectors `u_i = v_i + Σ_j η_ij v_j + w_i`, `w_i` orthogonal
+/// to all `v_j`.
 ///
-/// The operator is diagonal among its Ritz vectors, so that the residuals `r_i` lead out of their span, and back into it in second order
-/// only:
+/// The operator is diagonal among its Ritz vectors, so that the residuals `r_i` lead out of their span, and back into
+/// it in second order only:
 ///
 /// ```text
 /// ‖w_i‖ ≤ ‖r_i‖/g_i            |η_ij| ≤ ‖r_i‖‖r_j‖/(g_ij |θ_i − θ_j|)
 /// ```
 ///
 /// with the distance `g_i` of `θ_i` from what is left of the spectrum, and `g_ij` the larger of two (the first is the
-/// theorem of Davis and Kahan 1970, the second first-order perturbation by `r_iᵀ(θ − A)⁻¹r_j`). What is left of the spectrum is taken
-/// to begin where the iteration has its nearest unwanted Ritz value: where an eigenvalue is nearer, rotations are
-/// larger. No error is taken to be less than `ε√n‖A‖`. Neither exceeds 1, which says that a direction is not determined: within a cluster, or at the edge of what was wanted.
+/// theorem of Davis and Kahan 1970, the second first-order perturbation by `r_iᵀ(θ − A)⁻¹r_j`). What is left of the
+/// spectrum is taken to begin where the iteration has its nearest unwanted Ritz value: where an eigenvalue is nearer,
+/// rotations are larger. No error is taken to be less than `ε√n‖A‖`. Neither exceeds 1, which says that a direction is
+/// not determined: within a cluster, or at the edge of what was wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RitzRotations {
     /// Bounds of `‖w_i‖`, the sine of the angle with the span.
@@ -295,7 +300,8 @@ pub enum LanczosError {
     },
     /// The operator is not symmetric.
     #[error(
-        "not symmetric: |q_iᵀAq_j − q_jᵀAq_i| = {asymmetry:e}·‖A‖ after {products} products, expected at most {tolerance:e}·‖A‖"
+        "not symmetric: |q_iᵀAq_j − q_jᵀAq_i| = {asymmetry:e}·‖A‖ after {products} products, \
+         expected at most {tolerance:e}·‖A‖"
     )]
     Asymmetric {
         /// Found, relative to the norm.
@@ -340,8 +346,9 @@ pub enum LanczosError {
 
 /// The `wanted` eigenpairs of a symmetric `A` (`n × n`), from random vectors of `rng`.
 ///
-/// Memory is `8n(basis + max(block, 8))` bytes at most, and `A`'s own. The work beside products is `O(n · basis)` a product.
-/// Threads are those of the current rayon pool; if `A`'s products do not depend on their number, neither does the result.
+/// Memory is `8n(basis + max(block, 8))` bytes at most, and `A`'s own. The work beside products is `O(n · basis)` a
+/// product. Threads are those of the current rayon pool; if `A`'s products do not depend on their number, neither does
+/// the result.
 ///
 /// Pairs that did not converge are returned and say so; [`Lanczos::into_converged`] makes that an error.
 ///
@@ -359,8 +366,8 @@ pub enum LanczosError {
 /// ```
 ///
 /// # Errors
-/// When `A` is empty, not square or not symmetric, `wanted` counts none or more than `n`, the budget is too small for any
-/// answer, or a product is not finite.
+/// When `A` is empty, not square or not symmetric, `wanted` counts none or more than `n`, the budget is too small for
+/// any answer, or a product is not finite.
 ///
 /// # Panics
 /// When `block` is 0 or `tolerance` is negative or NaN.
@@ -377,7 +384,8 @@ pub fn lanczos(
 /// Continues from a state that an earlier call left, of the same `A`; what is wanted and how may differ.
 ///
 /// # Errors
-/// As [`lanczos`], and when the state has other shapes, entries that are not finite, or columns that are not orthonormal.
+/// As [`lanczos`], and when the state has other shapes, entries that are not finite, or columns that are not
+/// orthonormal.
 ///
 /// # Panics
 /// As [`lanczos`].
@@ -394,9 +402,9 @@ pub fn lanczos_resume(
 
 /// [`lanczos`], or [`lanczos_resume`] where there is a state, with someone listening.
 ///
-/// `listen` hears whenever Ritz pairs have been computed: once the basis holds as many vectors as are wanted, and then after
-/// 8 steps or an eighth of the basis. To break is [`Stop::Interrupted`]: the residuals of the pairs as they stand are recomputed, a
-/// product each, and the state can be resumed. Listening changes no bit of the result.
+/// `listen` hears whenever Ritz pairs have been computed: once the basis holds as many vectors as are wanted, and then
+/// after 8 steps or an eighth of the basis. To break is [`Stop::Interrupted`]: the residuals of the pairs as they stand
+/// are recomputed, a product each, and the state can be resumed. Listening changes no bit of the result.
 ///
 /// # Errors
 /// As [`lanczos_resume`].

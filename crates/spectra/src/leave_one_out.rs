@@ -1,8 +1,10 @@
-//! The sketch behind XTrace and XDiag: one set of random vectors that serves as sketch and as probes, each left out of the sketch
-//! that it probes (Epperly, Tropp and Webber 2024).
+//! The sketch behind XTrace and XDiag (Epperly, Tropp and Webber 2024).
 //!
-//! With `Y = AΩ = QR`, the range of `Y` without column `i` has the projector `Q(I − s_i s_iᵀ)Qᵀ`, where `s_i` is column `i` of `R⁻ᵀ`,
-//! normalised: it is orthogonal to every column of `R` but the `i`-th. So all `k` sketches cost one factorisation.
+//! One set of random vectors serves as sketch and as probes, each left out of the sketch that it probes.
+//!
+//! With `Y = AΩ = QR`, the range of `Y` without column `i` has the projector `Q(I − s_i s_iᵀ)Qᵀ`, where `s_i` is column
+//! `i` of `R⁻ᵀ`, normalised: it is orthogonal to every column of `R` but the `i`-th. So all `k` sketches cost one
+//! factorisation.
 
 use crate::hutchinson::DEPENDENT;
 use crate::probe::gaussian;
@@ -50,8 +52,9 @@ impl Sketch {
         self.omega.ncols()
     }
 
-    /// Adds `more` random vectors, for at most twice as many products, unless their products turn out to be dependent: then `Q`
-    /// spans the range of `A`, or, as sign vectors of few entries may be, the vectors themselves are dependent and are forgotten.
+    /// Adds `more` random vectors, for at most twice as many products, unless their products turn out to be dependent:
+    /// then `Q` spans the range of `A`, or, as sign vectors of few entries may be, the vectors themselves are dependent
+    /// and are forgotten.
     pub(crate) fn grow(
         &mut self,
         more: usize,

@@ -4,15 +4,15 @@
 //! pairs in descending order with a stated noise floor. [`diagonal_in_basis`] reads `v_iᵀ A v_i` for every column of a
 //! basis. [`InEigenbasis`] is a matrix `A` in the eigenbasis of another, `B`: commutator error, leakage, recovery and
 //! normalised coupling, in all directions, the top block and the bulk. [`HaarNull`] says in closed form what the
-//! commutator error would be if `A` kept its spectrum and lost its directions, [`sample_haar_null`] how it would scatter.
-//! [`principal_angles`] and [`top_overlaps`] compare subspaces, [`inverse_participation_ratio`] tells how many entries
-//! carry a vector.
+//! commutator error would be if `A` kept its spectrum and lost its directions, [`sample_haar_null`] how it would
+//! scatter. [`principal_angles`] and [`top_overlaps`] compare subspaces, [`inverse_participation_ratio`] tells how many
+//! entries carry a vector.
 //!
-//! An operator that is too large for a matrix is anything that implements [`faer::matrix_free::LinOp`]: a closure by [`FnOp`],
-//! and sums, products and restrictions of others. [`lanczos`] finds eigenpairs at either end with recomputed residuals and
-//! looks for missed copies, [`spectral_density`] estimates the density of the whole spectrum, [`hutchinson`],
-//! [`hutch_plus_plus`] and [`xtrace`] the trace, [`xdiag`] the diagonal, [`frobenius_squared`] the norm: each with a standard
-//! error and the products that it used.
+//! An operator that is too large for a matrix is anything that implements [`faer::matrix_free::LinOp`]: a closure by
+//! [`FnOp`], and sums, products and restrictions of others. [`lanczos`] finds eigenpairs at either end with recomputed
+//! residuals and looks for missed copies, [`spectral_density`] estimates the density of the whole spectrum,
+//! [`hutchinson`], [`hutch_plus_plus`] and [`xtrace`] the trace, [`xdiag`] the diagonal, [`frobenius_squared`] the
+//! norm: each with a standard error and the products that it used.
 //!
 //! Pure linear algebra: the crate sees no network and no data. Eigenvalues and eigenvectors are always in descending
 //! order, norms are Frobenius norms, and a quantity that would divide by zero is an error or `None`, never NaN.

@@ -1,4 +1,4 @@
-//! How many entries carry a vector: inverse participation ratio and participation ratio (MATH §7).
+//! How many entries carry a vector: inverse participation ratio and participation ratio (`MATH §7`).
 
 use crate::symmetric::power_of_two_near;
 
@@ -49,7 +49,8 @@ pub fn participation_ratio(v: &[f64]) -> Result<f64, LocalisationError> {
     inverse_participation_ratio(v).map(f64::recip)
 }
 
-/// The inverse participation ratio of `t ⊗ a`, which is the product of those of `t` and `a`; the long vector is not formed.
+/// The inverse participation ratio of `t ⊗ a`, which is the product of those of `t` and `a`; the long vector is not
+/// formed.
 ///
 /// # Errors
 /// When `t` or `a` is zero, empty or not finite.

@@ -1,8 +1,8 @@
 //! Symmetric operators by their action: closures, and the algebra of operators that faer's trait leaves out.
 //!
-//! Everything here implements [`LinOp`] over `f64` and multiplies a block of vectors at once. Composites borrow what they are
-//! made of. A matrix (`Mat<f64>`, `MatRef<f64>`), sparse ones included, is a [`LinOp`] by itself, and so is the identity
-//! ([`faer::matrix_free::IdentityPrecond`]).
+//! Everything here implements [`LinOp`] over `f64` and multiplies a block of vectors at once. Composites borrow what
+//! they are made of. A matrix (`Mat<f64>`, `MatRef<f64>`), sparse ones included, is a [`LinOp`] by itself, and so is
+//! the identity ([`faer::matrix_free::IdentityPrecond`]).
 
 use crate::tall::{gram, subtract};
 use faer::dyn_stack::{MemStack, StackReq};

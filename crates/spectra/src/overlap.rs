@@ -1,4 +1,4 @@
-//! How far two subspaces agree: principal angles and the overlap of leading eigenspaces (MATH §7).
+//! How far two subspaces agree: principal angles and the overlap of leading eigenspaces (`MATH §7`).
 
 use crate::eigh::Eigh;
 use crate::symmetric::{TOLERANCE, power_of_two_near};
@@ -71,9 +71,10 @@ pub enum OverlapError {
 
 /// Principal angles between the spans of `U` (`P × k`) and `V` (`P × l`), orthonormal columns each.
 ///
-/// Cosines lose small angles (`cos θ` is 1 to rounding below `10⁻⁸`) and sines lose angles near `π/2`, so both are computed
-/// (Björck and Golub 1973; Knyazev and Argentati 2002) and `θ = atan2(sin θ, cos θ)`: every angle has an *absolute* error
-/// of some `ε√P`, at worst near `10·ε·P`. Threads are those of the current rayon pool; the result does not depend on their number.
+/// Cosines lose small angles (`cos θ` is 1 to rounding below `10⁻⁸`) and sines lose angles near `π/2`, so both are
+/// computed (Björck and Golub 1973; Knyazev and Argentati 2002) and `θ = atan2(sin θ, cos θ)`: every angle has an
+/// *absolute* error of some `ε√P`, at worst near `10·ε·P`. Threads are those of the current rayon pool; the result does
+/// not depend on their number.
 ///
 /// # Errors
 /// When a basis is empty or not orthonormal to `10·ε·P` (entries that are not finite included), when the dimensions
@@ -100,8 +101,8 @@ pub fn principal_angles(U: MatRef<'_, f64>, V: MatRef<'_, f64>) -> Result<Princi
     Ok(PrincipalAngles { angles, cosines, sines })
 }
 
-/// `‖UᵀV‖²/min(k, l)`, the mean squared cosine of the principal angles, in `[0, 1]`: 1 when one subspace holds the other, 0
-/// when they are orthogonal.
+/// `‖UᵀV‖²/min(k, l)`, the mean squared cosine of the principal angles, in `[0, 1]`: 1 when one subspace holds the
+/// other, 0 when they are orthogonal.
 ///
 /// Rounding above 1 is cut. For random subspaces its mean is [`expected_overlap`].
 ///
@@ -113,7 +114,8 @@ pub fn subspace_overlap(U: MatRef<'_, f64>, V: MatRef<'_, f64>) -> Result<f64, O
     Ok((product.squared_norm_l2() / U.ncols().min(V.ncols()) as f64).min(1.0))
 }
 
-/// `E‖UᵀV‖²/min(k, l) = max(k, l)/P`, one of two subspaces of dimensions `k` and `l` being Haar-random; `k/P` for equal ones.
+/// `E‖UᵀV‖²/min(k, l) = max(k, l)/P`, one of two subspaces of dimensions `k` and `l` being Haar-random; `k/P` for equal
+/// ones.
 ///
 /// # Panics
 /// When a dimension is 0 or exceeds `P`.
@@ -130,8 +132,8 @@ pub struct TopOverlap {
     pub requested: usize,
     /// The largest number `≤ requested` of directions that cuts no group of either matrix; 0 when there is none.
     pub k_below: usize,
-    /// The smallest such number `≥ requested`: the one that the overlap is of. Equal to `requested` and to `k_below` when
-    /// `requested` itself cuts no group.
+    /// The smallest such number `≥ requested`: the one that the overlap is of. Equal to `requested` and to `k_below`
+    /// when `requested` itself cuts no group.
     pub k: usize,
     /// `‖U_kᵀV_k‖²/k` in `[0, 1]`.
     pub overlap: f64,
@@ -139,10 +141,10 @@ pub struct TopOverlap {
 
 /// Overlaps of the top-`k` eigenspaces of two matrices of order `P`, for several `k`.
 ///
-/// Eigenvalues whose difference from the next is at most [`Eigh::noise_floor`] form a group. Within a group the directions
-/// are anyone's choice, so the span of a part of it means nothing: a `k` that cuts a group of either matrix is widened to
-/// the next that cuts none (`P` at the latest, where the overlap is 1), and the result says so. Compare with
-/// [`expected_overlap`] at the `k` of the result. Eigenvalues that are close without being a group are kept apart;
+/// Eigenvalues whose difference from the next is at most [`Eigh::noise_floor`] form a group. Within a group the
+/// directions are anyone's choice, so the span of a part of it means nothing: a `k` that cuts a group of either matrix
+/// is widened to the next that cuts none (`P` at the latest, where the overlap is 1), and the result says so. Compare
+/// with [`expected_overlap`] at the `k` of the result. Eigenvalues that are close without being a group are kept apart;
 /// their directions carry an error of about `ε‖A‖` over their distance.
 ///
 /// # Errors
@@ -234,7 +236,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
     use std::f64::consts::FRAC_PI_2;
 
-    /// Bases (`P × k`, `P × l`) whose principal angles are the given ones, mixed within their spans and turned at random.
+    /// Bases (`P × k`, `P × l`) whose principal angles are the given ones, mixed within their spans and turned at
+    /// random.
     fn bases_at(angles: &[f64], k: usize, P: usize, seed: u64) -> [Mat<f64>; 2] {
         let l = angles.len();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);

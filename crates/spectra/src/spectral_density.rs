@@ -1,10 +1,11 @@
 //! The density of a spectrum by stochastic Lanczos quadrature.
 //!
-//! For a unit vector `z`, `m` steps of Lanczos give the Gauss quadrature of the measure `Σ_i (v_iᵀz)² δ(λ − λ_i)`: nodes are the
-//! eigenvalues `θ_j` of the tridiagonal matrix, weights the squared first entries of its eigenvectors. It is exact for
-//! polynomials of degree `2m − 1`. For a random `z` the measure has the mean `(1/n) Σ_i δ(λ − λ_i)`, the density of the spectrum
-//! (Ubaru, Chen and Saad 2017). Full reorthogonalisation keeps every node within the spectrum and no node twice; where the
-//! Krylov space of a probe ends early, so does its quadrature, which is then exact for every function.
+//! For a unit vector `z`, `m` steps of Lanczos give the Gauss quadrature of the measure `Σ_i (v_iᵀz)² δ(λ − λ_i)`:
+//! nodes are the eigenvalues `θ_j` of the tridiagonal matrix, weights the squared first entries of its eigenvectors. It
+//! is exact for polynomials of degree `2m − 1`. For a random `z` the measure has the mean `(1/n) Σ_i δ(λ − λ_i)`, the
+//! density of the spectrum (Ubaru, Chen and Saad 2017). Full reorthogonalisation keeps every node within the spectrum
+//! and no node twice; where the Krylov space of a probe ends early, so does its quadrature, which is then exact for
+//! every function.
 
 use crate::eigh::{EighError, eigh};
 use crate::estimate::Estimate;
@@ -77,9 +78,9 @@ pub struct Share {
 
 /// The density of a spectrum, `(1/n) Σ_i δ(λ − λ_i)`, as quadratures of independent probes.
 ///
-/// Every number read off it is a mean over the probes with the standard error of their scatter. The error of the quadrature
-/// itself is not in it: none for polynomials of degree `2·steps − 1`, small for functions that are smooth at the scale of the
-/// nodes' distances.
+/// Every number read off it is a mean over the probes with the standard error of their scatter. The error of the
+/// quadrature itself is not in it: none for polynomials of degree `2·steps − 1`, small for functions that are smooth at
+/// the scale of the nodes' distances.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SpectralDensity {
     /// `n`.
@@ -104,8 +105,8 @@ impl SpectralDensity {
 
     /// The share of eigenvalues that are at most `x`, between bounds.
     ///
-    /// A step is no polynomial, so here the error of the quadrature counts. The bounds hold for every probe's measure (Chebyshev, Markov
-    /// and Stieltjes): without the node below `x`, and with the one above.
+    /// A step is no polynomial, so here the error of the quadrature counts. The bounds hold for every probe's measure
+    /// (Chebyshev, Markov and Stieltjes): without the node below `x`, and with the one above.
     pub fn cumulative(&self, x: f64) -> Share {
         let of = |share: fn(&Quadrature, f64) -> f64| {
             let samples: Vec<f64> = self.quadratures.iter().map(|quadrature| share(quadrature, x)).collect();
@@ -182,8 +183,9 @@ const ASYMMETRY: f64 = 1e-5;
 
 /// The spectral density of a symmetric `A` (`n × n`) from `probes · steps` products at most.
 ///
-/// Probes are drawn in order and each is used whole before the next group, so the result depends on `at_once` in rounding at most.
-/// Threads are those of the current rayon pool; if `A`'s products do not depend on their number, neither does the result.
+/// Probes are drawn in order and each is used whole before the next group, so the result depends on `at_once` in
+/// rounding at most. Threads are those of the current rayon pool; if `A`'s products do not depend on their number,
+/// neither does the result.
 ///
 /// ```
 /// use superlinear_spectra::{DensityConfig, spectral_density};

@@ -1,7 +1,7 @@
 //! Products of tall matrices, and columns made orthonormal to others.
 //!
-//! Rows are worked on in panels of a fixed height, one thread each, and sums over panels are taken in order: the result does
-//! not depend on the number of threads, and a long sum is a sum of short ones.
+//! Rows are worked on in panels of a fixed height, one thread each, and sums over panels are taken in order: the result
+//! does not depend on the number of threads, and a long sum is a sum of short ones.
 
 use faer::linalg::matmul::matmul;
 use faer::prelude::{Reborrow, ReborrowMut};
@@ -90,10 +90,11 @@ pub(crate) struct Orthogonalised {
     pub(crate) independent: usize,
 }
 
-/// Makes `room ≤ w` orthonormal columns, orthogonal to those of `Q` (`n × p`, orthonormal), of the columns of `W` (`n × w`).
+/// Makes `room ≤ w` orthonormal columns, orthogonal to those of `Q` (`n × p`, orthonormal), of the columns of `W`
+/// (`n × w`).
 ///
-/// A column whose part outside the span of the ones before it is at most `floor` counts as dependent. What is then missing in
-/// `room` is drawn by `draw` and made orthogonal too. `p + room ≤ n`.
+/// A column whose part outside the span of the ones before it is at most `floor` counts as dependent. What is then
+/// missing in `room` is drawn by `draw` and made orthogonal too. `p + room ≤ n`.
 pub(crate) fn orthogonalise(
     Q: MatRef<'_, f64>,
     mut W: MatMut<'_, f64>,
@@ -103,8 +104,8 @@ pub(crate) fn orthogonalise(
 ) -> Orthogonalised {
     let (p, w) = (Q.ncols(), W.ncols());
     let mut C = Mat::zeros(p, w);
-    // In a Krylov space nearly all of the overlap is with the last two blocks. Without it, one pass over the whole basis is
-    // usually enough; it is when no column loses much in it (Kahan and Parlett).
+    // In a Krylov space nearly all of the overlap is with the last two blocks. Without it, one pass over the whole
+    // basis is usually enough; it is when no column loses much in it (Kahan and Parlett).
     let recent = p.min(2 * w);
     if recent < p {
         let overlap = gram(Q.subcols(p - recent, recent), W.rb());

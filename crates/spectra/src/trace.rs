@@ -1,4 +1,4 @@
-//! What the estimators of traces, norms and diagonals share: how much they may spend, when they may stop, what they return.
+//! What the estimators of traces, norms and diagonals share: what they may spend, when they may stop, what they return.
 //!
 //! | estimator | standard error after `m` products | when |
 //! |---|---|---|
@@ -23,8 +23,8 @@ pub enum Goal {
     /// When the budget is spent. The estimate is unbiased.
     #[default]
     Budget,
-    /// When the standard error is at most this. Stopping at a fortunate moment biases the estimate, by less than its standard
-    /// error.
+    /// When the standard error is at most this. Stopping at a fortunate moment biases the estimate, by less than its
+    /// standard error.
     Absolute(f64),
     /// When the standard error is at most this fraction of the estimate; of a diagonal, in the Euclidean norm.
     Relative(f64),

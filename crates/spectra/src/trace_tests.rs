@@ -51,8 +51,8 @@ impl Case {
     }
 }
 
-/// Over many draws: the mean within 4 of its standard errors, the stated errors of the size of the actual ones, the budget kept, and
-/// goals met.
+/// Over many draws: the mean within 4 of its standard errors, the stated errors of the size of the actual ones, the
+/// budget kept, and goals met.
 pub(crate) fn verify_trace(
     name: &str,
     truth: f64,

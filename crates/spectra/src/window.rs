@@ -10,8 +10,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// The part of `first..end` that a matrix of order `P` has: a range that ends beyond `P` shrinks, and one that is empty
-    /// or begins at `P` or beyond is `None`.
+    /// The part of `first..end` that a matrix of order `P` has: a range that ends beyond `P` shrinks, and one that is
+    /// empty or begins at `P` or beyond is `None`.
     pub fn of_order(P: usize, range: Range<usize>) -> Option<Self> {
         let end = range.end.min(P);
         (range.start < end).then_some(Self { first: range.start, end })
@@ -38,8 +38,8 @@ pub struct Windows {
 }
 
 impl Windows {
-    /// The paper's: directions 1–100 and 101–1000.
-    pub const PAPER: Self = Self { top: 100, bulk_end: 1_000 };
+    /// The paper's: directions 1–200 and 201–1000.
+    pub const PAPER: Self = Self { top: 200, bulk_end: 1_000 };
 
     /// All directions of a matrix of order `P ≥ 1`.
     ///
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn windows_shrink_and_vanish() {
         let ranges = |windows: Windows, P| [windows.top(P), windows.bulk(P)].map(|w| w.map(Window::range));
-        assert_eq!(ranges(Windows::PAPER, 2_500), [Some(0..100), Some(100..1_000)]);
-        assert_eq!(ranges(Windows::PAPER, 400), [Some(0..100), Some(100..400)]);
-        assert_eq!(ranges(Windows::PAPER, 101), [Some(0..100), Some(100..101)]);
-        assert_eq!(ranges(Windows::PAPER, 100), [Some(0..100), None]);
+        assert_eq!(ranges(Windows::PAPER, 2_500), [Some(0..200), Some(200..1_000)]);
+        assert_eq!(ranges(Windows::PAPER, 400), [Some(0..200), Some(200..400)]);
+        assert_eq!(ranges(Windows::PAPER, 201), [Some(0..200), Some(200..201)]);
+        assert_eq!(ranges(Windows::PAPER, 200), [Some(0..200), None]);
         assert_eq!(ranges(Windows::PAPER, 7), [Some(0..7), None]);
         assert_eq!(ranges(Windows { top: 0, bulk_end: 5 }, 7), [None, Some(0..5)]);
         assert_eq!(ranges(Windows { top: 5, bulk_end: 3 }, 7), [Some(0..5), None]);

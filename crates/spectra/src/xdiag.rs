@@ -25,12 +25,12 @@ pub struct DiagonalEstimate {
 }
 
 /// The diagonal of a symmetric `A` (`n × n`) by XDiag (Epperly, Tropp and Webber 2024): the mean over `i` of
-/// `diag(Q_iQ_iᵀA) + ω_i ⊙ (I − Q_iQ_iᵀ)Aω_i`, with `Q_i` a basis of the range of `AΩ` without column `i`, for `k` Rademacher columns
-/// `ω_i` of `Ω` and `2k` products.
+/// `diag(Q_iQ_iᵀA) + ω_i ⊙ (I − Q_iQ_iᵀ)Aω_i`, with `Q_i` a basis of the range of `AΩ` without column `i`, for `k`
+/// Rademacher columns `ω_i` of `Ω` and `2k` products.
 ///
-/// Each term is unbiased; standard errors are those of `k` independent terms, which these are only nearly: they share columns. A
-/// goal is about the Euclidean norms of the standard errors and of the diagonal. A budget of `2n`, or of `n` without a goal, is spent on `n` unit vectors:
-/// exact. Memory is `32 n k` bytes.
+/// Each term is unbiased; standard errors are those of `k` independent terms, which these are only nearly: they share
+/// columns. A goal is about the Euclidean norms of the standard errors and of the diagonal. A budget of `2n`, or of `n`
+/// without a goal, is spent on `n` unit vectors: exact. Memory is `32 n k` bytes.
 ///
 /// # Errors
 /// When `A` is empty, not square or not symmetric, the budget below 4 (2 for `n = 1`), or a product not finite.
@@ -89,7 +89,8 @@ fn within(sketch: &Sketch) -> Vec<f64> {
     diagonal
 }
 
-/// Means and standard errors of the terms `diag(QQᵀA) − (Qs_i) ⊙ (Zs_i) + h_i ω_i ⊙ (Qs_i)`, where `(I − Q_iQ_iᵀ)Aω_i = h_i Qs_i`.
+/// Means and standard errors of the terms `diag(QQᵀA) − (Qs_i) ⊙ (Zs_i) + h_i ω_i ⊙ (Qs_i)`, where
+/// `(I − Q_iQ_iᵀ)Aω_i = h_i Qs_i`.
 fn moments(sketch: &Sketch) -> (Vec<f64>, Vec<f64>) {
     let (n, k) = (sketch.omega.nrows(), sketch.len());
     let left_out = sketch.left_out();

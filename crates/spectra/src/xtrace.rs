@@ -16,9 +16,9 @@ use rand::Rng;
 /// `tr Q_iᵀAQ_i + (n − k + 1) μ_iᵀAμ_i/‖μ_i‖²` with `Q_i` a basis of the range of `AΩ` without column `i` and
 /// `μ_i = (I − Q_iQ_iᵀ)ω_i`, for `k` Gaussian columns `ω_i` of `Ω` and `2k` products.
 ///
-/// Each term is unbiased. They share columns, so they are not independent: the standard error, that of `k` independent terms, is an
-/// estimate itself: with 60 products on the Hessian of a layer, five eigenpairs taken off, true errors were 1.6 times as large.
-/// [`hutch_plus_plus`](crate::hutch_plus_plus) has an exact one. A budget of `2n`, or of `n`
+/// Each term is unbiased. They share columns, so they are not independent: the standard error, that of `k` independent
+/// terms, is an estimate itself: with 60 products on the Hessian of a layer, five eigenpairs taken off, true errors
+/// were 1.6 times as large. [`hutch_plus_plus`](crate::hutch_plus_plus) has an exact one. A budget of `2n`, or of `n`
 /// without a goal, is spent on `n` unit vectors: exact.
 /// An operator whose range `k` vectors span is exact up to rounding, `n·10⁻¹⁵·√n·‖A‖` at worst.
 ///

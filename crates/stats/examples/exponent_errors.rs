@@ -1,5 +1,5 @@
-//! An exponent and what it is worth, on samples whose law is known: the errors of least squares and of a bootstrap over samples, how
-//! many directions there are to fit, and where the directions lie between the bounds.
+//! An exponent and what it is worth, on samples whose law is known: the errors of least squares and of a bootstrap over
+//! samples, how many directions there are to fit, and where the directions lie between the bounds.
 //!
 //! `cargo run --release -p superlinear-stats --example exponent_errors`
 // An example talks to whoever runs it.

@@ -4,11 +4,11 @@ use crate::summary::{SummaryError, quantile};
 use faer::Mat;
 use rand::{Rng, RngExt};
 
-/// How often each of `n` samples is drawn in each of `n_draws` resamples of size `n` with replacement: `n × n_draws`, every
-/// column adding up to `n`.
+/// How often each of `n` samples is drawn in each of `n_draws` resamples of size `n` with replacement: `n × n_draws`,
+/// every column adding up to `n`.
 ///
-/// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one matrix
-/// product.
+/// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one
+/// matrix product.
 pub fn resample_counts(n: usize, n_draws: usize, rng: &mut impl Rng) -> Mat<f64> {
     let mut counts = Mat::zeros(n, n_draws);
     for draw in 0..n_draws {
@@ -36,8 +36,8 @@ impl Draws {
     /// From the estimate of the data and those of their resamples.
     ///
     /// # Errors
-    /// [`SummaryError`] for no resamples or a number that is not finite; that of the estimate has the index of the first
-    /// after the resamples.
+    /// [`SummaryError`] for no resamples or a number that is not finite; that of the estimate has the index of the
+    /// first after the resamples.
     pub fn new(estimate: f64, values: Vec<f64>) -> Result<Self, SummaryError> {
         crate::summary::mean_sd(&values)?;
         if !estimate.is_finite() {
@@ -75,8 +75,8 @@ impl Draws {
         percentile_interval(&self.values, level).expect("checked when made")
     }
 
-    /// The basic interval, `2·estimate` less the quantiles of the other side: it takes off the bias that resampling shows, to
-    /// first order, and is the better one for a slope of logarithms of noisy means.
+    /// The basic interval, `2·estimate` less the quantiles of the other side: it takes off the bias that resampling
+    /// shows, to first order, and is the better one for a slope of logarithms of noisy means.
     ///
     /// # Panics
     /// When `level` lies outside `(0, 1)`.

@@ -7,20 +7,22 @@
 //! (vᵀHv)²  ≤  vᵀM₂v  ≤  κ_max · vᵀHv
 //! ```
 //!
-//! Left: `(vᵀh_p v)² ≤ ‖h_p v‖²` (Cauchy–Schwarz), then Jensen over `p`. Right: `h_p² ⪯ κ_max h_p`. Divided by `vᵀHv` it reads:
-//! the curvature-weighted mean of the curvatures that a direction meets lies between its own curvature and the largest.
+//! Left: `(vᵀh_p v)² ≤ ‖h_p v‖²` (Cauchy–Schwarz), then Jensen over `p`. Right: `h_p² ⪯ κ_max h_p`. Divided by `vᵀHv`
+//! it reads: the curvature-weighted mean of the curvatures that a direction meets lies between its own curvature and
+//! the largest.
 //!
-//! **Equality** (`MATH [15]`). On the right for every `v` when every `h_p` has the one nonzero eigenvalue `κ_max` (`γ = 1`);
-//! on the left for every eigenvector of `H` when `h_p = H` for all `p` (`γ = 2`); [`crate::ensembles`] has all between.
+//! **Equality** (`MATH [15]`). On the right for every `v` when every `h_p` has the one nonzero eigenvalue `κ_max`
+//! (`γ = 1`); on the left for every eigenvector of `H` when `h_p = H` for all `p` (`γ = 2`); [`crate::ensembles`] has
+//! all between.
 //!
-//! **Indefinite `h_p`** (`‖h_p‖ ≤ κ_max` still). The left side holds as it stands, for negative `vᵀHv` too. The right side holds
-//! with `E_p[|h_p|]` in the place of `H` and may fail with `H`. As `|h_p|² = h_p²`, the whole theorem holds for the ensemble
-//! `|h_p|`: give its diagonal as `h_diag` with [`Curvature::PositiveSemidefinite`] to test that.
+//! **Indefinite `h_p`** (`‖h_p‖ ≤ κ_max` still). The left side holds as it stands, for negative `vᵀHv` too. The right
+//! side holds with `E_p[|h_p|]` in the place of `H` and may fail with `H`. As `|h_p|² = h_p²`, the whole theorem holds
+//! for the ensemble `|h_p|`: give its diagonal as `h_diag` with [`Curvature::PositiveSemidefinite`] to test that.
 //!
 //! [`check_dense`] does all of this for dense `h_p`, whatever their sign.
 //!
-//! **Exponents** (`MATH [14]`) are in [`PointwiseExponents`]: in logarithms the wedge is `1 ≤ γ(v) ≤ 2`. A slope *fitted* over a
-//! finite window is another number, not covered by the theorem: report both and clamp neither.
+//! **Exponents** (`MATH [14]`) are in [`PointwiseExponents`]: in logarithms the wedge is `1 ≤ γ(v) ≤ 2`. A slope
+//! *fitted* over a finite window is another number, not covered by the theorem: report both and clamp neither.
 
 mod dense;
 mod pointwise;
@@ -46,8 +48,8 @@ pub struct Wedge {
 pub enum Curvature<'a> {
     /// Every `h_p ⪰ 0` (cross-entropy or linear-MSE through a piecewise-linear tail): both sides are checked with `H`.
     PositiveSemidefinite,
-    /// Some `h_p` have negative eigenvalues. The right side is checked with the diagonal of `E_p[|h_p|]` in the same basis,
-    /// where it is given, and not at all where it is not.
+    /// Some `h_p` have negative eigenvalues. The right side is checked with the diagonal of `E_p[|h_p|]` in the same
+    /// basis, where it is given, and not at all where it is not.
     Indefinite {
         /// `vᵀE_p[|h_p|]v` for each direction.
         abs_diag: Option<&'a [f64]>,
@@ -61,7 +63,8 @@ pub enum Place {
     Inside,
     /// `m₂ < h²` beyond the tolerance: impossible for a true `H` and `M₂` of one ensemble.
     Below,
-    /// `m₂ > κ_max·h` beyond the tolerance: not one positive semidefinite ensemble, or `κ_max` is not its largest curvature.
+    /// `m₂ > κ_max·h` beyond the tolerance: not one positive semidefinite ensemble, or `κ_max` is not its largest
+    /// curvature.
     Above,
     /// `|h|` does not exceed the noise floor: rounding, not judged.
     Flagged,
@@ -80,7 +83,8 @@ pub struct WedgeReport {
     pub n_above: usize,
     /// Directions not judged.
     pub n_flagged: usize,
-    /// Least `log10(m₂/h²)` over the judged directions, in decades; negative if one is below. `None` if none was judged.
+    /// Least `log10(m₂/h²)` over the judged directions, in decades; negative if one is below. `None` if none was
+    /// judged.
     pub min_lower_slack: Option<f64>,
     /// Least `log10(κ_max·h/m₂)`, likewise; `None` also if the right side was not checked.
     pub min_upper_slack: Option<f64>,
@@ -161,8 +165,8 @@ impl Wedge {
         Ok(Self { kappa_max, noise_floor: 0.0, tolerance: DEFAULT_TOLERANCE })
     }
 
-    /// Directions with `|h| ≤ noise_floor` are flagged, not judged. Without a floor a `−10⁻¹⁸` that stands for zero is judged,
-    /// and found above.
+    /// Directions with `|h| ≤ noise_floor` are flagged, not judged. Without a floor a `−10⁻¹⁸` that stands for zero is
+    /// judged, and found above.
     ///
     /// # Errors
     ///
@@ -269,7 +273,8 @@ impl Wedge {
     }
 }
 
-/// `log10(large/small)`; minus infinity where `large` is not positive or, in a bound that fails outright, `small` is not.
+/// `log10(large/small)`; minus infinity where `large` is not positive or, in a bound that fails outright, `small` is
+/// not.
 fn decades(large: f64, small: f64) -> f64 {
     if large <= 0.0 {
         f64::NEG_INFINITY
@@ -338,7 +343,8 @@ mod tests {
             prop_assume!(ensemble.kappa_max() > 0.0);
             let check = check_dense(&ensemble.hessians(), V.as_ref()).unwrap();
             prop_assert_eq!(check.n_outside(), 0);
-            let wedge = Wedge::new(ensemble.kappa_max()).unwrap().with_noise_floor(1e-6 * ensemble.kappa_max()).unwrap();
+            let kappa_max = ensemble.kappa_max();
+            let wedge = Wedge::new(kappa_max).unwrap().with_noise_floor(1e-6 * kappa_max).unwrap();
             let diagonals = ensemble.diagonals(V.as_ref());
             let left = wedge.report(&diagonals.h, &diagonals.m2, Curvature::Indefinite { abs_diag: None }).unwrap();
             prop_assert_eq!((left.n_below, left.n_above), (0, 0));
@@ -384,7 +390,9 @@ mod tests {
         }
 
         #[test]
-        fn every_exponent_between_is_attained(gamma in 1.0..=2.0f64, steps in prop::collection::vec(0.05..0.9f64, 1..20)) {
+        fn every_exponent_between_is_attained(
+            gamma in 1.0..=2.0f64, steps in prop::collection::vec(0.05..0.9f64, 1..20),
+        ) {
             let lambda: Vec<f64> = steps.iter().scan(7.0, |l, s| { *l *= s; Some(*l) }).collect();
             let ensemble = PowerLawEnsemble::new(&lambda, gamma).unwrap();
             let (h, m2) = (ensemble.h_diag(), ensemble.m2_diag());

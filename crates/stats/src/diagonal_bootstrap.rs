@@ -1,15 +1,15 @@
 //! The bootstrap of diagonals over samples in a fixed basis: every resample of every diagonal, as matrix products.
 //!
-//! In a basis that does not move, each diagonal is made of means over samples of one number a direction, so that resample
-//! `b` needs only the counts `w_pb` with which samples were drawn (MATH §7):
+//! In a basis that does not move, each diagonal is made of means over samples of one number a direction, so that
+//! resample `b` needs only the counts `w_pb` with which samples were drawn (`MATH [19]`):
 //!
 //! ```text
 //! H_ii  = (1/N) Σ_p w_pb v_iᵀh_p v_i       (M₂)_ii = (1/N) Σ_p w_pb v_iᵀh_p²v_i
 //! Σ_ii  = (1/N) Σ_p w_pb (g_p·v_i)² − ((1/N) Σ_p w_pb g_p·v_i)²
 //! ```
 //!
-//! The numbers arrive in blocks of samples and are not kept. What the basis itself owes to the samples is left out: these
-//! are errors of the diagonals *in the basis given*.
+//! The numbers arrive in blocks of samples and are not kept. What the basis itself owes to the samples is left out:
+//! these are errors of the diagonals *in the basis given*.
 
 use crate::bootstrap::draw_with_replacement;
 use faer::linalg::matmul::matmul;
@@ -67,7 +67,8 @@ pub struct ResampledDiagonals {
 }
 
 impl DiagonalBootstrap {
-    /// For `n_samples` samples, still to come, along `n_directions` directions, with `n_draws` resamples of all of them.
+    /// For `n_samples` samples, still to come, along `n_directions` directions, with `n_draws` resamples of all of
+    /// them.
     ///
     /// The resamples are those of [`crate::bootstrap::resample_counts`] from the same generator.
     ///
@@ -85,10 +86,11 @@ impl DiagonalBootstrap {
         Self { n_samples, n_directions, seen: 0, counts, centre: Vec::new(), sums }
     }
 
-    /// Takes up the next samples: `g_p·v_i`, `v_iᵀh_p v_i` and `v_iᵀh_p²v_i`, each a row a sample, a column a direction.
+    /// Takes up the next samples: `g_p·v_i`, `v_iᵀh_p v_i` and `v_iᵀh_p²v_i`, each a row a sample, a column a
+    /// direction.
     ///
-    /// `2 · 4 · n · k · n_draws` flops. Threads are those of the current rayon pool; the result does not depend on their
-    /// number.
+    /// `2 · 4 · n · k · n_draws` flops. Threads are those of the current rayon pool; the result does not depend on
+    /// their number.
     ///
     /// # Errors
     /// [`ContributionError`] for an entry that is not finite; nothing is taken up then.

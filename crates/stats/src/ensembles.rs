@@ -6,9 +6,10 @@ use thiserror::Error;
 
 /// Per-sample Hessians, all diagonal in one basis, with `M₂ = λ_max^(2−γ) H^γ` exactly (`MATH [15]`).
 ///
-/// Direction `i` is carried by the fraction `π_i = (λ_i/λ_max)^(2−γ)` of the samples, each with curvature `κ_i = λ_i/π_i` there, and
-/// by the rest with none. So `H_ii = π_i κ_i = λ_i` and `(M₂)_ii = π_i κ_i² = λ_max^(2−γ) λ_i^γ`. At `γ = 1` every curvature is
-/// `λ_max` and only the fractions vary; at `γ = 2` every sample is `H` itself.
+/// Direction `i` is carried by the fraction `π_i = (λ_i/λ_max)^(2−γ)` of the samples, each with curvature
+/// `κ_i = λ_i/π_i` there, and by the rest with none. So `H_ii = π_i κ_i = λ_i` and
+/// `(M₂)_ii = π_i κ_i² = λ_max^(2−γ) λ_i^γ`. At `γ = 1` every curvature is `λ_max` and only the fractions vary; at
+/// `γ = 2` every sample is `H` itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PowerLawEnsemble {
     lambda: Vec<f64>,
@@ -97,8 +98,8 @@ impl PowerLawEnsemble {
 
     /// The diagonals of `n_samples` per-sample Hessians, one a row.
     ///
-    /// A whole number of samples carries each direction, at least one, and the curvature is set so that the mean is `λ_i`
-    /// exactly; the second moment, and the largest curvature, therefore only approach [`Self::m2_diag`] and
+    /// A whole number of samples carries each direction, at least one, and the curvature is set so that the mean is
+    /// `λ_i` exactly; the second moment, and the largest curvature, therefore only approach [`Self::m2_diag`] and
     /// [`Self::kappa_max`] as `n_samples` grows past `1/π_i`.
     pub fn spectra(&self, n_samples: usize) -> Vec<Vec<f64>> {
         let n = n_samples as f64;
@@ -115,9 +116,9 @@ impl PowerLawEnsemble {
     /// Draws samples at random, with gradients `g_p = h_p Δw_p` of random displacements.
     ///
     /// A sample carries direction `i` with probability `π_i`, the directions nested: one that carries a rare direction
-    /// carries all less rare ones, so that errors of neighbouring diagonals go together. Its curvature there is `f κ_i` with
-    /// an `f` of its own, uniform on `½…1½`, so that samples differ at `γ = 2` too. Displacements are uniform, independent, of
-    /// mean 0 and variance `(λ_i/λ_max)^anisotropy`. Expected diagonals, exactly:
+    /// carries all less rare ones, so that errors of neighbouring diagonals go together. Its curvature there is `f κ_i`
+    /// with an `f` of its own, uniform on `½…1½`, so that samples differ at `γ = 2` too. Displacements are uniform,
+    /// independent, of mean 0 and variance `(λ_i/λ_max)^anisotropy`. Expected diagonals, exactly:
     ///
     /// ```text
     /// H_ii = λ_i    (M₂)_ii = (13/12) λ_max^(2−γ) λ_i^γ    Σ_ii = (M₂)_ii (λ_i/λ_max)^anisotropy

@@ -1,14 +1,14 @@
 //! A straight line when both coordinates are measured with error.
 //!
-//! Least squares takes the abscissae for exact. Where they scatter by `σ_x` about true values of spread `s_x`, its slope shrinks
-//! by the factor `s_x²/(s_x² + σ_x²)`. Two ways out, and what each assumes:
+//! Least squares takes the abscissae for exact. Where they scatter by `σ_x` about true values of spread `s_x`, its
+//! slope shrinks by the factor `s_x²/(s_x² + σ_x²)`. Two ways out, and what each assumes:
 //!
 //! - [`deming`]: every point has the same errors, in the known ratio `δ = σ_y²/σ_x²`; their size is estimated.
 //! - [`york`]: every point has its own known errors, correlated or not; [`log_errors`] takes them from a bootstrap.
 //!
-//! Both take all scatter about the line for measurement error. Points that lie off the line by themselves (most spectra do)
-//! show in [`YorkFit::reduced_chi_squared`] well above 1; then add that scatter to `σ_y`, or prefer [`crate::loglog`], if
-//! `σ_x` is small.
+//! Both take all scatter about the line for measurement error. Points that lie off the line by themselves (most spectra
+//! do) show in [`YorkFit::reduced_chi_squared`] well above 1; then add that scatter to `σ_y`, or prefer
+//! [`crate::loglog`], if `σ_x` is small.
 
 use crate::ols::{MIN_POINTS, centred};
 use faer::MatRef;
@@ -48,7 +48,8 @@ pub enum ErrorsInBothError {
         /// The range in words.
         expected: &'static str,
     },
-    /// A point without error in either coordinate, or with correlated errors that cancel along the line, has infinite weight.
+    /// A point without error in either coordinate, or with correlated errors that cancel along the line, has infinite
+    /// weight.
     #[error("point {index} has no error across the line: its weight is infinite")]
     InfiniteWeight {
         /// Its position.
@@ -118,13 +119,14 @@ pub struct LogErrors {
     pub correlation: Vec<f64>,
 }
 
-/// Deming's line at the ratio `δ = σ_y²/σ_x²` of error variances; `δ = 1` is orthogonal regression, `δ → ∞` least squares.
+/// Deming's line at the ratio `δ = σ_y²/σ_x²` of error variances; `δ = 1` is orthogonal regression, `δ → ∞` least
+/// squares.
 ///
 /// `slope = [S_yy − δS_xx + √((S_yy − δS_xx)² + 4δS_xy²)]/(2S_xy)`.
 ///
 /// # Errors
-/// [`ErrorsInBothError`]: slices that do not pair up, entries that are not finite, fewer than three points, no principal
-/// direction (`S_xy = 0`, also with any one point left out), a ratio that is not positive.
+/// [`ErrorsInBothError`]: slices that do not pair up, entries that are not finite, fewer than three points, no
+/// principal direction (`S_xy = 0`, also with any one point left out), a ratio that is not positive.
 pub fn deming(x: &[f64], y: &[f64], variance_ratio: f64) -> Result<DemingFit, ErrorsInBothError> {
     check(x, y)?;
     if !(variance_ratio.is_finite() && variance_ratio > 0.0) {
@@ -164,14 +166,15 @@ pub fn deming(x: &[f64], y: &[f64], variance_ratio: f64) -> Result<DemingFit, Er
     Ok(DemingFit { slope, intercept: mean_y - slope * mean_x, slope_se, n })
 }
 
-/// York's line: every point with its own standard deviations and the correlation of its two errors (D. York et al., 2004).
+/// York's line: every point with its own standard deviations and the correlation of its two errors (D. York et al.,
+/// 2004).
 ///
-/// The weight of a point is one over its variance across the line, `σ_y² + b²σ_x² − 2bρσ_xσ_y`. A coordinate without error
-/// is allowed, a point without any is not.
+/// The weight of a point is one over its variance across the line, `σ_y² + b²σ_x² − 2bρσ_xσ_y`. A coordinate without
+/// error is allowed, a point without any is not.
 ///
 /// # Errors
-/// [`ErrorsInBothError`]: slices that do not pair up, entries out of range, fewer than three points, an infinite weight, no
-/// principal direction, no convergence.
+/// [`ErrorsInBothError`]: slices that do not pair up, entries out of range, fewer than three points, an infinite
+/// weight, no principal direction, no convergence.
 pub fn york(x: &[f64], y: &[f64], errors: &LogErrors) -> Result<YorkFit, ErrorsInBothError> {
     check(x, y)?;
     let LogErrors { sd_x, sd_y, correlation } = errors;
@@ -252,8 +255,9 @@ fn york_step(x: &[f64], y: &[f64], errors: &LogErrors, slope: f64) -> Result<Yor
 /// Errors of `log10 x` and `log10 y` of the directions `of`, from their resamples by the delta method:
 /// `σ(log10 x) = σ(x)/(x ln 10)`.
 ///
-/// `x` and `y` are `k × (1 + n_draws)`, column 0 the ensemble itself, as in [`crate::ResampledDiagonals`]. To first order in
-/// the relative error, so take directions whose error is a fraction of their value ([`crate::noise_floor::by_error`]).
+/// `x` and `y` are `k × (1 + n_draws)`, column 0 the ensemble itself, as in [`crate::ResampledDiagonals`]. To first
+/// order in the relative error, so take directions whose error is a fraction of their value
+/// ([`crate::noise_floor::by_error`]).
 ///
 /// # Panics
 /// When there are fewer than two resamples, the shapes differ, or a direction does not exist.
@@ -352,7 +356,8 @@ mod tests {
         (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt() * (std::f64::consts::TAU * rng.random::<f64>()).cos()
     }
 
-    /// Abscissae as uncertain as half their spread: least squares shrinks, these do not, and their errors are what they say.
+    /// Abscissae as uncertain as half their spread: least squares shrinks, these do not, and their errors are what they
+    /// say.
     #[test]
     fn errors_in_x_do_not_shrink_the_slope() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);

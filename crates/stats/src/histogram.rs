@@ -91,7 +91,10 @@ mod tests {
     proptest! {
         #[test]
         fn every_value_is_counted_in_its_own_bin(
-            values in prop::collection::vec(any::<f64>(), 0..50), n_bins in 1usize..20, low in -3.0..3.0f64, span in 0.1..9.0f64,
+            values in prop::collection::vec(any::<f64>(), 0..50),
+            n_bins in 1usize..20,
+            low in -3.0..3.0f64,
+            span in 0.1..9.0f64,
         ) {
             let found = histogram(&values, n_bins, low, low + span).unwrap();
             let total = found.counts.iter().sum::<usize>() + found.below + found.above + found.not_a_number;

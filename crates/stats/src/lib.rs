@@ -4,17 +4,17 @@
 //! standard error that survives unequal variances, and a count by cause of every entry that could not be used.
 //! [`bounds`] holds each direction against the theorem that confines the exponent to `[1, 2]`.
 //!
-//! [`SpectralEnsemble`] holds per-sample curvature with its alignment to fixed directions; [`spectrum_edit`] changes the
-//! one and keeps the other, and [`alignment`] correlates them, with a bootstrap over samples.
+//! [`SpectralEnsemble`] holds per-sample curvature with its alignment to fixed directions; [`spectrum_edit`] changes
+//! the one and keeps the other, and [`alignment`] correlates them, with a bootstrap over samples.
 //!
-//! [`slope_bootstrap()`] turns [`ResampledDiagonals`] into the error of an exponent over samples, [`over_seeds`] several runs into one
-//! over runs; [the module](mod@slope_bootstrap) says which error answers which question. [`slope_derivatives()`] is the delta method:
-//! any known errors of the diagonals, as a standard error or a bound of the exponent. [`theil_sen`], [`errors_in_both`],
-//! [`local_slope`] and
+//! [`slope_bootstrap()`] turns [`ResampledDiagonals`] into the error of an exponent over samples, [`over_seeds`]
+//! several runs into one over runs; [the module](mod@slope_bootstrap) says which error answers which question.
+//! [`slope_derivatives()`] is the delta method: any known errors of the diagonals, as a standard error or a bound of
+//! the exponent. [`theil_sen`], [`errors_in_both`], [`local_slope`] and
 //! [`sensitivity`] are other looks at the same points, [`noise_floor`] finds how many there are to look at.
 //!
-//! This crate knows no network and no file and prints nothing. Randomness comes in as a generator. It never clamps: a fitted
-//! slope outside the bounds is returned as it is.
+//! This crate knows no network and no file and prints nothing. Randomness comes in as a generator. It never clamps: a
+//! fitted slope outside the bounds is returned as it is.
 //!
 //! ```
 //! use superlinear_stats::{bounds, ensembles::PowerLawEnsemble, loglog};

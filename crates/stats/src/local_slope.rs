@@ -1,7 +1,7 @@
 //! The exponent as a function of curvature, `γ(λ)`: the slope of a straight line fitted near each `λ`.
 //!
-//! One power law over decades is a claim. This shows whether the exponent stays put, where it bends, and where the noise
-//! floor takes over.
+//! One power law over decades is a claim. This shows whether the exponent stays put, where it bends, and where the
+//! noise floor takes over.
 
 use crate::loglog::{self, Dropped, FitConfig, Logarithms};
 use crate::ols::{FitError, MIN_POINTS};
@@ -38,8 +38,8 @@ pub struct LocalSlopes {
 
 /// Fits `log10 y` on `log10 x` near each of `at` by weighted least squares.
 ///
-/// Weights are Epanechnikov's, `1 − (Δ/bandwidth)²` for a distance of `Δ` decades, zero beyond. The error is the sandwich
-/// `Σw²Δ²e²/(ΣwΔ²)²` (`Δ` from the weighted mean), enlarged by `n_eff/(n_eff − 2)`. Points are those that
+/// Weights are Epanechnikov's, `1 − (Δ/bandwidth)²` for a distance of `Δ` decades, zero beyond. The error is the
+/// sandwich `Σw²Δ²e²/(ΣwΔ²)²` (`Δ` from the weighted mean), enlarged by `n_eff/(n_eff − 2)`. Points are those that
 /// [`loglog::fit_with`] would fit.
 ///
 /// # Errors

@@ -7,8 +7,8 @@ use crate::ols::{self, FitError, Robust};
 pub struct FitConfig {
     /// Leading entries to look at (the paper's `𝒩`); more than there are means all.
     pub top: usize,
-    /// Abscissae below this are rounding: flagged in [`Dropped::below_noise_floor`], never fitted. The usual floor for the
-    /// eigenvalues of a `P × P` matrix is `c·ε·√P·λ_max`. `None` fits every positive entry.
+    /// Abscissae below this are rounding: flagged in [`Dropped::below_noise_floor`], never fitted. The usual floor for
+    /// the eigenvalues of a `P × P` matrix is `c·ε·√P·λ_max`. `None` fits every positive entry.
     pub noise_floor: Option<f64>,
     /// What a negative abscissa means.
     pub negative: Negative,
@@ -41,8 +41,8 @@ pub struct PowerLawFit {
     pub slope: f64,
     /// Decades of `y` at `x = 1`.
     pub intercept: f64,
-    /// Heteroscedasticity-robust standard error of the slope. It treats the entries as independent; diagonals of one pair
-    /// of matrices are not quite, so the spread over seeds is the more honest error where there are seeds.
+    /// Heteroscedasticity-robust standard error of the slope. It treats the entries as independent; diagonals of one
+    /// pair of matrices are not quite, so the spread over seeds is the more honest error where there are seeds.
     pub se: f64,
     /// Coefficient of determination in `log10`, in `[0, 1]`.
     pub r2: f64,
@@ -54,7 +54,8 @@ pub struct PowerLawFit {
     pub n_used: usize,
     /// Points that could not be, by cause.
     pub dropped: Dropped,
-    /// Entries looked at: the smaller of the `top` asked for and the number there are. Always `n_used + dropped.total()`.
+    /// Entries looked at: the smaller of the `top` asked for and the number there are. Always
+    /// `n_used + dropped.total()`.
     pub top: usize,
 }
 
@@ -126,9 +127,9 @@ pub fn fit(x: &[f64], y: &[f64], top: usize) -> Result<PowerLawFit, FitError> {
 ///
 /// [`FitError::LengthMismatch`]; [`FitError::NoiseFloor`] for a floor that is negative or not finite;
 /// [`FitError::NegativeCurvature`] where [`Negative::Refuse`] meets it;
-/// [`FitError::TooFewPoints`] when fewer than three entries are usable; [`FitError::EqualAbscissae`] when those share one
-/// `x`; [`FitError::FullLeverage`] when all but one of them do and HC2 or HC3 was asked for. The `index` of the last counts
-/// the used entries, as in [`Selection::indices`].
+/// [`FitError::TooFewPoints`] when fewer than three entries are usable; [`FitError::EqualAbscissae`] when those share
+/// one `x`; [`FitError::FullLeverage`] when all but one of them do and HC2 or HC3 was asked for. The `index` of the
+/// last counts the used entries, as in [`Selection::indices`].
 pub fn fit_with(x: &[f64], y: &[f64], config: &FitConfig) -> Result<PowerLawFit, FitError> {
     let Logarithms { indices, x: log_x, y: log_y, dropped, top } = logarithms(x, y, config)?;
     let line = ols::fit(&log_x, &log_y, config.robust).map_err(|error| match error {
@@ -297,7 +298,9 @@ mod tests {
 
         #[test]
         fn every_entry_is_used_or_counted(
-            pairs in prop::collection::vec((any::<f64>(), any::<f64>()), 0..30), top in 0usize..40, floor in 0.0..1.0f64,
+            pairs in prop::collection::vec((any::<f64>(), any::<f64>()), 0..30),
+            top in 0usize..40,
+            floor in 0.0..1.0f64,
         ) {
             let (x, y): (Vec<f64>, Vec<f64>) = pairs.into_iter().unzip();
             let config = FitConfig { noise_floor: Some(floor), ..FitConfig::top(top) };

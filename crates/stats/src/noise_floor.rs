@@ -1,21 +1,21 @@
 //! How many directions there are to fit: two floors found in the data, in the place of a number chosen by hand.
 //!
-//! **By sign** ([`by_sign`]), for the eigenvalues of a matrix that is positive semidefinite but for noise. A direction in
-//! which there is nothing gets an eigenvalue from rounding or sampling, of either sign alike; a direction with curvature gets
-//! a positive one. So the negative eigenvalues below `−t` count, but for chance, the positive ones above `t` that are noise.
-//! The floor is the smallest `t` at which the share of noise so estimated does not exceed `q`:
+//! **By sign** ([`by_sign`]), for the eigenvalues of a matrix that is positive semidefinite but for noise. A direction
+//! in which there is nothing gets an eigenvalue from rounding or sampling, of either sign alike; a direction with
+//! curvature gets a positive one. So the negative eigenvalues below `−t` count, but for chance, the positive ones above
+//! `t` that are noise. The floor is the smallest `t` at which the share of noise so estimated does not exceed `q`:
 //!
 //! ```text
 //! (1 + #{λ ≤ −t}) / #{λ ≥ t}  ≤  q
 //! ```
 //!
 //! With independent signs of the null directions, given magnitudes, this controls the expected share of noise among the
-//! directions kept at `q` in finite samples (R. F. Barber and E. J. Candès, 2015, for knockoffs; the `1 +` is theirs). Real
-//! negative curvature (softmax-MSE) counts as noise and makes the floor higher: it errs towards fewer directions.
+//! directions kept at `q` in finite samples (R. F. Barber and E. J. Candès, 2015, for knockoffs; the `1 +` is theirs).
+//! Real negative curvature (softmax-MSE) counts as noise and makes the floor higher: it errs towards fewer directions.
 //!
-//! **By error** ([`by_error`]), for diagonals with resamples: a direction is kept while the standard error of its curvature is
-//! a stated fraction of the curvature. Below that, logarithms of the estimate are biased (`E log ĥ ≈ log h − ½ cv²`) and skewed,
-//! and a least-squares slope inherits both.
+//! **By error** ([`by_error`]), for diagonals with resamples: a direction is kept while the standard error of its
+//! curvature is a stated fraction of the curvature. Below that, logarithms of the estimate are biased
+//! (`E log ĥ ≈ log h − ½ cv²`) and skewed, and a least-squares slope inherits both.
 
 use faer::MatRef;
 use thiserror::Error;
@@ -64,7 +64,8 @@ pub enum NoiseFloorError {
     },
 }
 
-/// The lowest floor at which at most a share `share` of the entries kept is estimated to be noise, by the signs of `values`.
+/// The lowest floor at which at most a share `share` of the entries kept is estimated to be noise, by the signs of
+/// `values`.
 ///
 /// `values` are all eigenvalues, in any order; zeros are neither sign.
 ///
@@ -99,11 +100,11 @@ pub fn by_sign(values: &[f64], share: f64) -> Result<NoiseFloor, NoiseFloorError
     found.ok_or(NoiseFloorError::NothingStandsOut { share, best: best.0, n_kept: best.1 })
 }
 
-/// How many leading directions have a curvature known to a relative standard error of at most `largest`, before the first
-/// that has not.
+/// How many leading directions have a curvature known to a relative standard error of at most `largest`, before the
+/// first that has not.
 ///
-/// `h` is `k × (1 + n_draws)` with the ensemble itself in column 0, as [`crate::ResampledDiagonals::h`]. A third, for example,
-/// keeps the directions that stand three standard errors above zero.
+/// `h` is `k × (1 + n_draws)` with the ensemble itself in column 0, as [`crate::ResampledDiagonals::h`]. A third, for
+/// example, keeps the directions that stand three standard errors above zero.
 ///
 /// # Errors
 /// [`NoiseFloorError::Share`] unless `0 < largest < 1`, [`NoiseFloorError::NonFinite`] with the direction as index.
@@ -143,7 +144,8 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // Kept at 0.5: positives 9, 8, 7, 6, one negative −5 above the 4: (1 + 1)/5 = 0.4; after −3 (1 + 2)/6 = 0.5 at the 2.
+        // Kept at 0.5: positives 9, 8, 7, 6, one negative −5 above the 4: (1 + 1)/5 = 0.4; after −3 (1 + 2)/6 = 0.5 at
+        // the 2.
         let values = [9.0, 8.0, 7.0, 6.0, -5.0, 4.0, -3.0, 2.0, -1.0, 0.5, 0.0];
         let found = by_sign(&values, 0.5).unwrap();
         assert_eq!(found, NoiseFloor { floor: 2.0, n_kept: 6, n_negative: 2, noise_share: 0.5 });
@@ -159,8 +161,8 @@ mod tests {
         assert!(matches!(by_sign(&[1.0], 1.0), Err(NoiseFloorError::Share { .. })));
     }
 
-    /// A power law of 150 directions and 350 of symmetric noise, which swallows the end of the law: the floor keeps what
-    /// stands out, and the share of noise in it is the one asked for.
+    /// A power law of 150 directions and 350 of symmetric noise, which swallows the end of the law: the floor keeps
+    /// what stands out, and the share of noise in it is the one asked for.
     #[test]
     fn the_share_of_noise_is_controlled_on_a_spectrum_with_a_floor() {
         let (n_true, n_null, share, runs) = (150, 350, 0.1, 200);
@@ -179,7 +181,8 @@ mod tests {
         assert!(least > 100 && most < 170, "{least} to {most}");
     }
 
-    /// The eigenvalues of a matrix of low rank with symmetric noise: their signs are not independent, and the floor is found.
+    /// The eigenvalues of a matrix of low rank with symmetric noise: their signs are not independent, and the floor is
+    /// found.
     #[test]
     fn eigenvalues_of_a_noisy_matrix_of_low_rank() {
         let (n, rank) = (120, 40);

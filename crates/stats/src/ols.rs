@@ -13,8 +13,9 @@ const MIN_FREEDOM: f64 = 1e-10;
 
 /// How the squared residuals are weighted in the sandwich estimate of the variance.
 ///
-/// With residuals `e_i` and leverages `q_i = 1/n + (x_i − x̄)²/S_xx`, the variance of a coefficient `Σ c_i y_i` is estimated as
-/// `Σ c_i² ω_i`. All four agree as `n → ∞`; at small `n` HC3 is the cautious one (J. G. MacKinnon and H. White, 1985).
+/// With residuals `e_i` and leverages `q_i = 1/n + (x_i − x̄)²/S_xx`, the variance of a coefficient `Σ c_i y_i` is
+/// estimated as `Σ c_i² ω_i`. All four agree as `n → ∞`; at small `n` HC3 is the cautious one (J. G. MacKinnon and H.
+/// White, 1985).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Robust {
     /// `ω_i = e_i²`: biased low for few points.
@@ -225,8 +226,8 @@ mod tests {
         close(hc3.slope_se, ((2.25 * 0.58 / 0.09 + 0.25 * 1.22 / 0.49) / 25.0f64).sqrt(), 1e-14);
     }
 
-    /// Golden values: the same formulas in exact rational arithmetic. statsmodels 0.15.0, `OLS(y, add_constant(x)).fit(cov_type)`,
-    /// agrees with each to 1e-11, the rounding of its pseudo-inverse.
+    /// Golden values: the same formulas in exact rational arithmetic. statsmodels 0.15.0,
+    /// `OLS(y, add_constant(x)).fit(cov_type)`, agrees with each to 1e-11, the rounding of its pseudo-inverse.
     #[test]
     fn agrees_with_statsmodels_and_exact_arithmetic() {
         let cases = [

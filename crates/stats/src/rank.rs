@@ -9,9 +9,9 @@ use thiserror::Error;
 pub struct Correlation {
     /// The coefficient, in `[−1, 1]`.
     pub r: f64,
-    /// Two-sided p-value under independence, from `t = r √((n−2)/(1−r²))` and Student's `t` with `n − 2` degrees of freedom.
-    /// Exact for Pearson on normal data; for Spearman an approximation, good from about 20 pairs up. `0` when smaller than
-    /// the smallest `f64`.
+    /// Two-sided p-value under independence, from `t = r √((n−2)/(1−r²))` and Student's `t` with `n − 2` degrees of
+    /// freedom. Exact for Pearson on normal data; for Spearman an approximation, good from about 20 pairs up. `0` when
+    /// smaller than the smallest `f64`.
     pub p_value: f64,
     /// Pairs used: all of them.
     pub n: usize,
@@ -76,7 +76,8 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Result<Correlation, CorrelationError> {
     Ok(correlate(x, y))
 }
 
-/// Ranks from 1, ascending; equal entries share the average of the ranks they span, so the ranks always sum to `n(n+1)/2`.
+/// Ranks from 1, ascending; equal entries share the average of the ranks they span, so the ranks always sum to
+/// `n(n+1)/2`.
 ///
 /// # Panics
 ///

@@ -1,7 +1,7 @@
 //! How an exponent depends on the number of directions it is fitted over: a curve with its band.
 //!
-//! The paper's `𝒩` is chosen by hand. Where the curve is flat the choice does not matter; where it is not, it does, and the
-//! number that a table shows is one point of this curve.
+//! The paper's `𝒩` is chosen by hand. Where the curve is flat the choice does not matter; where it is not, it does, and
+//! the number that a table shows is one point of this curve.
 
 use crate::bootstrap::Interval;
 use crate::loglog::{self, FitConfig, PowerLawFit};
@@ -50,7 +50,8 @@ pub fn sensitivity(x: &[f64], y: &[f64], config: &FitConfig, tops: &[usize], lev
     tops.iter().map(point).collect()
 }
 
-/// As [`sensitivity`] over resampled diagonals (`k × (1 + n_draws)`, see [`slope_bootstrap()`]), with the band over samples.
+/// As [`sensitivity`] over resampled diagonals (`k × (1 + n_draws)`, see [`slope_bootstrap()`]), with the band over
+/// samples.
 ///
 /// # Panics
 /// As [`slope_bootstrap()`], or when `level` lies outside `(0, 1)`.

@@ -2,13 +2,13 @@
 //!
 //! Three errors of a slope answer three questions, and none stands for another:
 //!
-//! - [`crate::PowerLawFit::se`] (robust least squares) takes the *directions* for the sample: entries scatter independently
-//!   about a line. Were the directions to be drawn anew, this is how the slope would vary. Diagonals estimated from the same
-//!   samples scatter together, and then it is too small.
-//! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been drawn, this is
-//!   how the slope would vary. It says nothing about whether a line fits.
-//! - [`over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It contains the
-//!   sampling error of each run. With few seeds its t interval is the honest one and is wide.
+//! - [`crate::PowerLawFit::se`] (robust least squares) takes the *directions* for the sample: entries scatter
+//!   independently about a line. Were the directions to be drawn anew, this is how the slope would vary. Diagonals
+//!   estimated from the same samples scatter together, and then it is too small.
+//! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been drawn,
+//!   this is how the slope would vary. It says nothing about whether a line fits.
+//! - [`over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It contains
+//!   the sampling error of each run. With few seeds its t interval is the honest one and is wide.
 
 use crate::bootstrap::{Draws, Interval};
 use crate::loglog::{self, Dropped, FitConfig, PowerLawFit};
@@ -51,9 +51,9 @@ pub enum SlopeBootstrapError {
 
 /// The slope of `log10 y` on `log10 x` in the ensemble and in each of its resamples.
 ///
-/// `x` and `y` are `k × (1 + n_draws)` with the ensemble itself in column 0, as [`crate::ResampledDiagonals`] has them, the
-/// directions in descending order of eigenvalue. `config` chooses directions by the ensemble itself, and every resample
-/// fits those; one that is not positive in a resample is left out of that resample and counted.
+/// `x` and `y` are `k × (1 + n_draws)` with the ensemble itself in column 0, as [`crate::ResampledDiagonals`] has them,
+/// the directions in descending order of eigenvalue. `config` chooses directions by the ensemble itself, and every
+/// resample fits those; one that is not positive in a resample is left out of that resample and counted.
 ///
 /// # Errors
 /// [`SlopeBootstrapError::Fit`] as [`loglog::fit_with`], and [`SlopeBootstrapError::TooFewDraws`].
@@ -121,10 +121,10 @@ pub fn over_seeds(slopes: &[f64], level: f64) -> Result<OverSeeds, SummaryError>
 
 /// The mean over seeds with seeds and samples resampled together.
 ///
-/// In each of `n_draws` draws, as many seeds as there are are drawn with replacement, and for each a resample of its own
-/// samples at random; the mean of their slopes is the draw. Drawing seeds from the few there are understates their spread by
-/// `√(1 − 1/n)`, while the error of the samples is counted twice, as it is part of what sets seeds apart. With many seeds
-/// or small sampling errors this agrees with [`over_seeds`]; with two to five seeds prefer that one.
+/// In each of `n_draws` draws, as many seeds as there are are drawn with replacement, and for each a resample of its
+/// own samples at random; the mean of their slopes is the draw. Drawing seeds from the few there are understates their
+/// spread by `√(1 − 1/n)`, while the error of the samples is counted twice, as it is part of what sets seeds apart.
+/// With many seeds or small sampling errors this agrees with [`over_seeds`]; with two to five seeds prefer that one.
 ///
 /// # Panics
 /// When there are no seeds or no draws.
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn every_resample_is_fitted_on_the_directions_of_the_ensemble() {
-        // Four directions, the last below the floor in the ensemble, and y = x² there; two resamples with other exponents,
-        // one of which loses a direction, and one that loses two and fails.
+        // Four directions, the last below the floor in the ensemble, and y = x² there; two resamples with other
+        // exponents, one of which loses a direction, and one that loses two and fails.
         let x = faer::mat![
             [8.0, 8.0, 8.0, 8.0],
             [4.0, 4.0, 4.0, -1.0],

@@ -6,9 +6,10 @@
 //! ∂b/∂y_i = (x_i − x̄)/S_xx          ∂b/∂x_i = (e_i − b (x_i − x̄))/S_xx
 //! ```
 //!
-//! so that any known error of the diagonals becomes one of the exponent, to first order and without a resample: a covariance
-//! ([`SlopeDerivatives::standard_error`]) or a bound ([`SlopeDerivatives::bound`]). Both take directions, window and what is dropped as
-//! given, as [`crate::slope_bootstrap()`] does, which this agrees with where relative errors of the diagonals are small.
+//! so that any known error of the diagonals becomes one of the exponent, to first order and without a resample: a
+//! covariance ([`SlopeDerivatives::standard_error`]) or a bound ([`SlopeDerivatives::bound`]). Both take directions,
+//! window and what is dropped as given, as [`crate::slope_bootstrap()`] does, which this agrees with where relative
+//! errors of the diagonals are small.
 
 use crate::loglog::{self, FitConfig, PowerLawFit};
 use crate::ols::FitError;
@@ -46,8 +47,8 @@ pub fn slope_derivatives(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Slo
 }
 
 impl SlopeDerivatives {
-    /// `√(∇γᵀ S ∇γ)`: the standard error of the slope when the errors of `x` and `y` have the covariances `xx`, `yy` and, of `x` with
-    /// `y`, `xy` (`k × k`).
+    /// `√(∇γᵀ S ∇γ)`: the standard error of the slope when the errors of `x` and `y` have the covariances `xx`, `yy`
+    /// and, of `x` with `y`, `xy` (`k × k`).
     ///
     /// # Panics
     /// When a covariance has another shape.
@@ -69,7 +70,8 @@ impl SlopeDerivatives {
         if variance < 0.0 { 0.0 } else { variance.sqrt() }
     }
 
-    /// `Σ_i |∂γ/∂x_i| δx_i + |∂γ/∂y_i| δy_i`: the most, to first order, that errors of at most `dx` and `dy` change the slope.
+    /// `Σ_i |∂γ/∂x_i| δx_i + |∂γ/∂y_i| δy_i`: the most, to first order, that errors of at most `dx` and `dy` change the
+    /// slope.
     ///
     /// # Panics
     /// When there is not one error an entry.

@@ -1,7 +1,7 @@
 //! Spectra of per-sample Hessians seen along fixed directions: curvature `X = κ_m` and alignment `Y_i = (u_m·v_i)²`.
 //!
-//! Both diagonals that a power law compares are sums over these pairs (MATH §6, the paper's Eq. 15), so that editing `κ`
-//! while `Y` stays says which part of the spectra makes the exponent.
+//! Both diagonals that a power law compares are sums over these pairs (`MATH §6`, the paper's Eq. 15), so that editing
+//! `κ` while `Y` stays says which part of the spectra makes the exponent.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
@@ -69,12 +69,13 @@ pub enum SpectralEnsembleError {
 }
 
 impl SpectralEnsemble {
-    /// From every sample's nonzero eigenvalues, by descending magnitude, and the alignments of all their eigenvectors, sample
-    /// after sample, as columns (`k × n_pairs`). A sample without curvature has no eigenvalues, and counts in `N`.
+    /// From every sample's nonzero eigenvalues, by descending magnitude, and the alignments of all their eigenvectors,
+    /// sample after sample, as columns (`k × n_pairs`). A sample without curvature has no eigenvalues, and counts in
+    /// `N`.
     ///
     /// # Errors
-    /// [`SpectralEnsembleError`]: nothing there, shapes that do not fit, eigenvalues that are not finite or not in order,
-    /// alignments outside `[0, 1]` by more than rounding.
+    /// [`SpectralEnsembleError`]: nothing there, shapes that do not fit, eigenvalues that are not finite or not in
+    /// order, alignments outside `[0, 1]` by more than rounding.
     pub fn new(kappa: &[Vec<f64>], alignment: Mat<f64>) -> Result<Self, SpectralEnsembleError> {
         if kappa.is_empty() || alignment.nrows() == 0 {
             return Err(SpectralEnsembleError::Empty { samples: kappa.len(), directions: alignment.nrows() });
@@ -174,11 +175,11 @@ impl SpectralEnsemble {
         Diagonals { h: mean(&|kappa| kappa), m2: mean(&|kappa| kappa * kappa) }
     }
 
-    /// `G_i(k) = E_p[Σ_{m≤k} κ_m²Y_i / Σ_m κ_m²Y_i]` for `k = 1..n_ranks`, one row a direction: how much of a direction's second
-    /// moment the leading eigenpairs of each sample carry.
+    /// `G_i(k) = E_p[Σ_{m≤k} κ_m²Y_i / Σ_m κ_m²Y_i]` for `k = 1..n_ranks`, one row a direction: how much of a
+    /// direction's second moment the leading eigenpairs of each sample carry.
     ///
-    /// The mean is over the samples whose second moment along the direction is not zero; without any the row is NaN-free and
-    /// zero. Ranks that a sample lacks add nothing.
+    /// The mean is over the samples whose second moment along the direction is not zero; without any the row is
+    /// NaN-free and zero. Ranks that a sample lacks add nothing.
     ///
     /// # Panics
     /// When there is not one eigenvalue a pair.
@@ -269,7 +270,8 @@ pub(crate) mod tests {
     proptest! {
         #[test]
         fn curves_rise_to_one_and_do_not_see_the_scale(
-            spectra in prop::collection::vec(prop::collection::vec(1e-6..1.0_f64, 1..5), 1..6), exponent in -400i32..400,
+            spectra in prop::collection::vec(prop::collection::vec(1e-6..1.0_f64, 1..5), 1..6),
+            exponent in -400i32..400,
         ) {
             let mut spectra = spectra;
             spectra.iter_mut().for_each(|s| s.sort_by(|a, b| b.total_cmp(a)));

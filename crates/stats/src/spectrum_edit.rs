@@ -1,12 +1,12 @@
-//! The suppression experiment: edits of per-sample spectra that leave every eigenvector where it is (MATH §7).
+//! The suppression experiment: edits of per-sample spectra that leave every eigenvector where it is (`MATH §7`).
 
 use crate::spectral_ensemble::SpectralEnsemble;
 use rand::{Rng, RngExt};
 
 /// An edit of the eigenvalues of a [`SpectralEnsemble`].
 ///
-/// The first four are the paper's. `κ_1` is a sample's eigenvalue of largest magnitude; for indefinite Hessians magnitudes
-/// are compared and averaged, and every eigenvalue keeps its sign.
+/// The first four are the paper's. `κ_1` is a sample's eigenvalue of largest magnitude; for indefinite Hessians
+/// magnitudes are compared and averaged, and every eigenvalue keeps its sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SpectrumEdit {
     /// (a) Nothing is changed.
@@ -19,11 +19,11 @@ pub enum SpectrumEdit {
     Homogenised,
     /// The leading eigenvalue of every stiff sample becomes their mean, and nothing is cut.
     HomogenisedUncut,
-    /// Eigenvalues are exchanged at random among stiff samples, rank by rank, and nothing is cut: the spectra stay, their
-    /// match with the eigenvectors goes.
+    /// Eigenvalues are exchanged at random among stiff samples, rank by rank, and nothing is cut: the spectra stay,
+    /// their match with the eigenvectors goes.
     StiffShuffled,
-    /// Eigenvalues are exchanged at random among all samples, rank by rank: what remains is that leading eigenvectors align
-    /// otherwise than trailing ones.
+    /// Eigenvalues are exchanged at random among all samples, rank by rank: what remains is that leading eigenvectors
+    /// align otherwise than trailing ones.
     RanksShuffled,
     /// Eigenvalues are exchanged at random among all pairs: no correlation of curvature and alignment is left, and the
     /// exponent must be 1 up to chance.
@@ -66,7 +66,8 @@ impl EditFactors {
 }
 
 impl SpectralEnsemble {
-    /// The eigenvalues of all pairs after `edit`, for [`SpectralEnsemble::diagonals_with`]. `rng` is used by random edits only.
+    /// The eigenvalues of all pairs after `edit`, for [`SpectralEnsemble::diagonals_with`]. `rng` is used by random
+    /// edits only.
     pub fn edited(&self, edit: SpectrumEdit, factors: EditFactors, rng: &mut impl Rng) -> Vec<f64> {
         let mut kappa = self.kappa().to_vec();
         match edit {

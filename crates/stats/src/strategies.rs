@@ -1,10 +1,10 @@
 //! Random ensembles of per-sample Hessians for `proptest`, to test code that computes curvature, or a theorem about it.
 //!
-//! Behind the feature `proptest`. [`ensembles`] draws what breaks such code: one sample, the same sample many times, low
-//! rank, no curvature in some samples, spectra over many decades, one curvature for all, and every scale from `1e-12` to
-//! `1e12`. [`orthonormal_bases`] draws directions, and [`crate::bounds::check_dense`] judges. Hold the diagonals that *your*
-//! code makes of [`Ensemble::hessians`] against [`Ensemble::diagonals`], or hand your own per-sample Hessians to
-//! `check_dense`: the example `your_hessians` does both.
+//! Behind the feature `proptest`. [`ensembles`] draws what breaks such code: one sample, the same sample many times,
+//! low rank, no curvature in some samples, spectra over many decades, one curvature for all, and every scale from
+//! `1e-12` to `1e12`. [`orthonormal_bases`] draws directions, and [`crate::bounds::check_dense`] judges. Hold the
+//! diagonals that *your* code makes of [`Ensemble::hessians`] against [`Ensemble::diagonals`], or hand your own
+//! per-sample Hessians to `check_dense`: the example `your_hessians` does both.
 //!
 //! ```
 //! use proptest::prelude::*;
@@ -99,8 +99,8 @@ enum Spread {
 
 /// Ensembles of 1 to 8 samples of order `dim`.
 ///
-/// Ranks from 0 to `dim`; a quarter each of spectra with one magnitude and with ten decades; a quarter of ensembles is one
-/// sample repeated; scales from `1e-12` to `1e12`. A failure shrinks towards few samples of low rank and scale 1.
+/// Ranks from 0 to `dim`; a quarter each of spectra with one magnitude and with ten decades; a quarter of ensembles is
+/// one sample repeated; scales from `1e-12` to `1e12`. A failure shrinks towards few samples of low rank and scale 1.
 ///
 /// # Panics
 /// When `dim` is 0.
@@ -135,8 +135,8 @@ pub fn ensembles(sign: Sign, dim: usize) -> impl Strategy<Value = Ensemble> {
     )
 }
 
-/// Orthonormal bases of `dim` dimensions as columns: the columns of a random matrix one after the other, what earlier ones span
-/// taken off.
+/// Orthonormal bases of `dim` dimensions as columns: the columns of a random matrix one after the other, what earlier
+/// ones span taken off.
 ///
 /// # Panics
 /// When `dim` is 0.

@@ -24,8 +24,8 @@ pub(crate) fn two_sided(degrees: usize, r: f64) -> f64 {
 
 /// `t > 0` with `P(|T| ≥ t) = p`, `0 < p < 1`: 12.7 for one degree and `p = 0.05`, 1.96 for many.
 pub(crate) fn two_sided_quantile(degrees: usize, p: f64) -> f64 {
-    // The tail falls from 1 to 0 as r goes from 0 to 1. In u = 1 − r, halved where the tail is far out, neither end loses
-    // digits.
+    // The tail falls from 1 to 0 as r goes from 0 to 1. In u = 1 − r, halved where the tail is far out, neither end
+    // loses digits.
     let tail = |u: f64| two_sided(degrees, 1.0 - u);
     let (mut low, mut high) = (0.0_f64, 1.0_f64);
     for _ in 0..200 {
@@ -66,7 +66,8 @@ fn ln_beta_half(degrees: usize) -> f64 {
     first.ln() + steps.sum::<f64>()
 }
 
-/// The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's forward recurrence.
+/// The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's forward
+/// recurrence.
 fn beta_fraction(a: f64, b: f64, x: f64) -> f64 {
     const TINY: f64 = 1e-300;
     const MAX_TERMS: usize = 10_000;

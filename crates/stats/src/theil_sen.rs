@@ -1,7 +1,8 @@
 //! The Theil–Sen exponent: the median of the slopes of all pairs of points.
 //!
-//! Up to 29 % of the points may be arbitrary before it gives way, where least squares gives way to one. Its interval is Sen's
-//! (1968): it inverts Kendall's test and so assumes that errors about the line are independent and alike, normal or not.
+//! Up to 29 % of the points may be arbitrary before it gives way, where least squares gives way to one. Its interval is
+//! Sen's (1968): it inverts Kendall's test and so assumes that errors about the line are independent and alike, normal
+//! or not.
 
 use crate::bootstrap::Interval;
 use crate::loglog::{self, Dropped, FitConfig, Logarithms};

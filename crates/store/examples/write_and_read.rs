@@ -1,5 +1,5 @@
-//! A result on disk: a folder that appears whole, with a checksummed record, arrays for NumPy, tensors for PyTorch and JSON; read back,
-//! and refused when a bit has changed or the type has.
+//! A result on disk: a folder that appears whole, with a checksummed record, arrays for NumPy, tensors for PyTorch and
+//! JSON; read back, and refused when a bit has changed or the type has.
 //!
 //! `cargo run --release -p superlinear-store --example write_and_read [-- FOLDER]`
 //!

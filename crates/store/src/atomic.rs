@@ -1,7 +1,7 @@
 //! Files that appear under their name only when complete.
 //!
-//! Written to a hidden temporary file in the same folder, flushed to the disk, renamed over the final name, and the folder
-//! flushed too. Whatever fails, the temporary file is removed and an older file of that name stays as it was.
+//! Written to a hidden temporary file in the same folder, flushed to the disk, renamed over the final name, and the
+//! folder flushed too. Whatever fails, the temporary file is removed and an older file of that name stays as it was.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -47,7 +47,8 @@ pub fn write_with(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Re
     write_through(path, |temporary| OpenOptions::new().write(true).create_new(true).open(temporary), fill)
 }
 
-/// Renames `path` to the first free name of `<name>.set-aside-1`, `-2`, … beside it, and says which. Nothing is deleted.
+/// Renames `path` to the first free name of `<name>.set-aside-1`, `-2`, … beside it, and says which. Nothing is
+/// deleted.
 ///
 /// # Errors
 ///

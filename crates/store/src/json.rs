@@ -14,7 +14,8 @@ use thiserror::Error;
 ///
 /// # Errors
 ///
-/// [`WriteError`]; its cause is an encoding error for a value that JSON cannot hold, such as a map with keys that are not strings.
+/// [`WriteError`]; its cause is an encoding error for a value that JSON cannot hold, such as a map with keys that are
+/// not strings.
 pub fn write<T: Serialize + ?Sized>(path: &Path, value: &T) -> Result<(), WriteError> {
     atomic::write_with(path, |file| encode(value, file))
 }

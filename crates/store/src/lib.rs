@@ -1,7 +1,7 @@
 //! Results on disk, whole or not at all.
 //!
-//! Every file goes through [`atomic`]: written beside its final name, flushed to the disk and renamed, so that a crash, a full
-//! disk or an error leaves the old file or none, never half of one. [`StagedDir`] does the same for a folder.
+//! Every file goes through [`atomic`]: written beside its final name, flushed to the disk and renamed, so that a crash,
+//! a full disk or an error leaves the old file or none, never half of one. [`StagedDir`] does the same for a folder.
 //!
 //! | module | file | read back by |
 //! |---|---|---|
@@ -13,8 +13,8 @@
 //! [`lock`] keeps two processes from the same work; a process that dies lets go.
 //!
 //! This crate knows no network, no matrix library and no experiment: numbers come in as slices with a shape
-//! ([`array::ArrayView`], [`matrix::DenseMatrix`]). Readers trust nothing: bad bytes give an error that names the file, never a
-//! panic.
+//! ([`array::ArrayView`], [`matrix::DenseMatrix`]). Readers trust nothing: bad bytes give an error that names the file,
+//! never a panic.
 //!
 //! ```
 //! use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Advisory locks: one process at a time, or any number that share, on a file that stays.
 //!
-//! The operating system holds the lock for the open file and lets go of it when the process ends, however it ends. So a lock
-//! that is held has a living holder, and none has to be broken by hand. The lock file itself is never deleted: a process that
-//! waits at a deleted file would hold a lock that nobody else sees.
+//! The operating system holds the lock for the open file and lets go of it when the process ends, however it ends. So a
+//! lock that is held has a living holder, and none has to be broken by hand. The lock file itself is never deleted: a
+//! process that waits at a deleted file would hold a lock that nobody else sees.
 
 use crate::atomic::{WriteError, folder_of};
 use std::fs::{self, File, TryLockError};
@@ -25,8 +25,8 @@ pub fn try_lock(path: &Path) -> Result<Option<Lock>, WriteError> {
     try_with(path, File::try_lock)
 }
 
-/// Takes the lock at `path` beside others who share it, creating missing folders and the empty file; `None` when somebody
-/// holds it alone. While it is shared nobody gets it alone.
+/// Takes the lock at `path` beside others who share it, creating missing folders and the empty file; `None` when
+/// somebody holds it alone. While it is shared nobody gets it alone.
 ///
 /// # Errors
 ///

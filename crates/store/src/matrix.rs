@@ -94,7 +94,8 @@ impl DenseMatrix {
     }
 }
 
-/// The entries as an array of rank 1, `nrows · ncols` long; give [`DenseMatrix::shape`] to [`ArrayView::new`](crate::array::ArrayView::new) for rank 2.
+/// The entries as an array of rank 1, `nrows · ncols` long; give [`DenseMatrix::shape`] to
+/// [`ArrayView::new`](crate::array::ArrayView::new) for rank 2.
 impl<'a> From<&'a DenseMatrix> for Values<'a> {
     fn from(matrix: &'a DenseMatrix) -> Self {
         Self::F64(&matrix.data)

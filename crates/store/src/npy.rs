@@ -92,8 +92,8 @@ pub(crate) fn encoded_len(array: &ArrayView<'_>) -> u64 {
 ///
 /// # Errors
 ///
-/// [`NpyError`] for bytes that are no array of a type that is read, in row-major order. Never panics, and sets no memory aside
-/// that the input does not fill.
+/// [`NpyError`] for bytes that are no array of a type that is read, in row-major order. Never panics, and sets no
+/// memory aside that the input does not fill.
 pub fn read(input: &mut impl Read) -> Result<Array, NpyError> {
     let mut start = [0; 8];
     let n = read_up_to(input, &mut start)?;
@@ -306,7 +306,8 @@ mod tests {
             (
                 zeros(&[1; 20], OwnedValues::I64(vec![0])),
                 192,
-                "{'descr': '<i8', 'fortran_order': False, 'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), }",
+                "{'descr': '<i8', 'fortran_order': False, \
+                 'shape': (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1), }",
             ),
             // The least text that NumPy's room for growth takes past the next multiple of 64.
             (

@@ -100,8 +100,8 @@ pub fn bytes(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compres
 ///
 /// # Errors
 ///
-/// [`NpzError`], naming the file and the array. Arrays of other types than those of [`crate::array::OwnedValues`], or in column-major
-/// order, are refused, not converted.
+/// [`NpzError`], naming the file and the array. Arrays of other types than those of [`crate::array::OwnedValues`], or
+/// in column-major order, are refused, not converted.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
     let unreadable = |cause| NpzError::Read { path: path.to_owned(), cause };
     let (file, beside) = (File::open(path).map_err(unreadable)?, File::open(path).map_err(unreadable)?);

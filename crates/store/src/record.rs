@@ -9,9 +9,10 @@
 //! | 8 + n | payload: length, postcard |
 //! | 32 | SHA-256 of everything before |
 //!
-//! Magic and closing digest are the same in every version of the envelope, so that a newer file is told from a damaged one.
-//! Integers are little-endian. Postcard does not describe itself, so any change to a record's fields, their order or types is a new
-//! [`Record::VERSION`]. To read an old one, keep its type under another name with the same [`Record::KIND`].
+//! Magic and closing digest are the same in every version of the envelope, so that a newer file is told from a damaged
+//! one. Integers are little-endian. Postcard does not describe itself, so any change to a record's fields, their order
+//! or types is a new [`Record::VERSION`]. To read an old one, keep its type under another name with the same
+//! [`Record::KIND`].
 
 use crate::atomic::{self, WriteError};
 use serde::Serialize;
@@ -151,7 +152,8 @@ pub fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
     from_bytes(&bytes).map_err(|defect| RecordError::Defect { path: path.to_owned(), defect })
 }
 
-/// What the record at `path` says of itself, whatever it is a record of: its kind, its version and the length of its payload.
+/// What the record at `path` says of itself, whatever it is a record of: its kind, its version and the length of its
+/// payload.
 ///
 /// # Errors
 ///
@@ -222,8 +224,8 @@ pub fn to_bytes<R: Record>(record: &R) -> Result<Vec<u8>, Defect> {
 ///
 /// # Errors
 ///
-/// [`Defect`], for any bytes that [`to_bytes`] of this type did not write. Never panics, and believes no length before the digest
-/// has been checked.
+/// [`Defect`], for any bytes that [`to_bytes`] of this type did not write. Never panics, and believes no length before
+/// the digest has been checked.
 pub fn from_bytes<R: Record>(bytes: &[u8]) -> Result<R, Defect> {
     let envelope = Envelope::open(bytes)?;
     if envelope.kind != R::KIND.as_bytes() {
@@ -346,8 +348,8 @@ mod tests {
         const VERSION: u32 = 3;
     }
 
-    /// The layout is a promise to files already written: laid out by hand here from the table above, but for the digest, which
-    /// was computed with `sha256sum`.
+    /// The layout is a promise to files already written: laid out by hand here from the table above, but for the
+    /// digest, which was computed with `sha256sum`.
     #[test]
     fn the_layout_is_fixed() {
         let bytes = to_bytes(&Other(0xab)).unwrap();
@@ -456,7 +458,11 @@ mod tests {
         }
 
         #[test]
-        fn any_value_round_trips(id in ".*", seeds in prop::collection::vec(any::<u64>(), 0..9), gamma in prop::option::of(-9.0..9.0f64)) {
+        fn any_value_round_trips(
+            id in ".*",
+            seeds in prop::collection::vec(any::<u64>(), 0..9),
+            gamma in prop::option::of(-9.0..9.0f64),
+        ) {
             let run = Run { id, seeds, gamma };
             prop_assert_eq!(from_bytes::<Run>(&to_bytes(&run).unwrap()), Ok(run));
         }

@@ -1,7 +1,7 @@
 //! Named tensors in the safetensors format, as PyTorch and JAX read them.
 //!
-//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without gaps. Widest
-//! element type first, so that every tensor is aligned.
+//! Eight bytes of little-endian header length, a JSON header, the values of all tensors one after another without gaps.
+//! Widest element type first, so that every tensor is aligned.
 
 use crate::array::{Array, ArrayView, ElementType, n_elements};
 use crate::atomic::{self, WriteError};
@@ -117,7 +117,8 @@ struct Info {
     data_offsets: [u64; 2],
 }
 
-/// Writes named tensors and free-text metadata to `path`, atomically. Equal content gives equal bytes, whatever the order.
+/// Writes named tensors and free-text metadata to `path`, atomically. Equal content gives equal bytes, whatever the
+/// order.
 ///
 /// # Errors
 ///
@@ -391,7 +392,10 @@ mod tests {
                 "{shape} {from} {to}"
             );
         }
-        let overlap = r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
+        let overlap = concat!(
+            r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"#,
+            r#""b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#
+        );
         assert!(matches!(of(overlap, &[0; 3]), Defect::Offsets { name, .. } if name == "b"));
     }
 

@@ -10,16 +10,16 @@ use std::path::{Path, PathBuf};
 pub enum OnExisting<'a> {
     /// Fail, unless it is empty.
     Refuse,
-    /// Replace it, unless it is neither empty nor holds a file of this name. The mark of one of our own folders keeps a mistyped
-    /// path from deleting somebody's work.
+    /// Replace it, unless it is neither empty nor holds a file of this name. The mark of one of our own folders keeps a
+    /// mistyped path from deleting somebody's work.
     ReplaceIfItHolds(&'a str),
 }
 
 /// A folder under construction, in a hidden folder beside its final name.
 ///
-/// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a process leaves that is killed, the next
-/// [`StagedDir::create`] in the same folder deletes (on Unix, where a folder can be locked by who builds in it; between
-/// machines that share the folder, locks have to hold, too). Files put in it with
+/// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a process leaves that is
+/// killed, the next [`StagedDir::create`] in the same folder deletes (on Unix, where a folder can be locked by who
+/// builds in it; between machines that share the folder, locks have to hold, too). Files put in it with
 /// [`crate::atomic::write`] and its like are on the disk by then; others are as safe as whoever wrote them made them.
 #[derive(Debug)]
 pub struct StagedDir {
@@ -32,8 +32,8 @@ pub struct StagedDir {
 }
 
 impl StagedDir {
-    /// Starts a folder that is to become `target`, creating missing parents. Fails now, not after hours of work, if `target`
-    /// cannot be replaced.
+    /// Starts a folder that is to become `target`, creating missing parents. Fails now, not after hours of work, if
+    /// `target` cannot be replaced.
     ///
     /// # Errors
     ///
@@ -60,13 +60,13 @@ impl StagedDir {
 
     /// Moves the folder to its final name.
     ///
-    /// An older folder of that name is first set aside under a hidden name, then deleted; if the move fails it is put back.
-    /// Only a crash between the two renames leaves no folder under the final name, and then both are still there.
+    /// An older folder of that name is first set aside under a hidden name, then deleted; if the move fails it is put
+    /// back. Only a crash between the two renames leaves no folder under the final name, and then both are still there.
     ///
     /// # Errors
     ///
-    /// [`WriteError`], with the older folder untouched and this one deleted. If only the deletion of the older folder fails, the
-    /// new one is in place and the error says `delete the older copy of`.
+    /// [`WriteError`], with the older folder untouched and this one deleted. If only the deletion of the older folder
+    /// fails, the new one is in place and the error says `delete the older copy of`.
     pub fn publish(self) -> Result<(), WriteError> {
         let target = &self.target;
         let failed = |action| move |cause| WriteError { path: target.clone(), action, cause };

@@ -1,4 +1,5 @@
-//! The paper's network on embedded MNIST, with a listener that prints the curve, keeps a checkpoint and stops; then the test images.
+//! The paper's network on embedded MNIST, with a listener that prints the curve, keeps a checkpoint and stops; then the
+//! test images.
 //!
 //! `cargo run --release -p superlinear-training --example mnist`
 // An example talks to whoever runs it.

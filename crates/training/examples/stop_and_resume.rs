@@ -1,5 +1,5 @@
-//! A run that is stopped and gone on with, as in another process: what has to be kept, and that the result is the same to the last
-//! bit, also on another number of threads.
+//! A run that is stopped and gone on with, as in another process: what has to be kept, and that the result is the same
+//! to the last bit, also on another number of threads.
 //!
 //! `cargo run --release -p superlinear-training --example stop_and_resume`
 // An example talks to whoever runs it.

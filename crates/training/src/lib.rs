@@ -1,10 +1,10 @@
 //! Stochastic gradient descent as the paper runs it: no momentum, cosine schedule, clipped gradients, early stop.
 //!
 //! [`train`] takes a network and an [`ImageSamples`] draw, and reports an [`EpochEnd`] after every epoch; whoever
-//! listens keeps checkpoints, draws curves or stops. [`TrainingRun`] is the same an epoch at a time, and can be stopped and
-//! gone on with in another process. Training is `f32`, allocates nothing inside a step, and is a pure
-//! function of the network, the samples, the [`SgdConfig`] and the generator: a step of a convolutional or a wide network
-//! uses the rayon pool that [`train`] is called in, and gives the same bits on any number of threads.
+//! listens keeps checkpoints, draws curves or stops. [`TrainingRun`] is the same an epoch at a time, and can be stopped
+//! and gone on with in another process. Training is `f32`, allocates nothing inside a step, and is a pure
+//! function of the network, the samples, the [`SgdConfig`] and the generator: a step of a convolutional or a wide
+//! network uses the rayon pool that [`train`] is called in, and gives the same bits on any number of threads.
 //!
 //! ```
 //! use rand::SeedableRng;

@@ -7,9 +7,9 @@ use superlinear_nets::{BatchLoss, Network, Samples};
 
 /// A training run between two epochs.
 ///
-/// [`train`](crate::train()) runs one from beginning to end. Whoever wants to stop and go on later, in another process, keeps
-/// its [`TrainingState`] and the generator's: [`TrainingRun::resume`] then continues to the same bits as a run that was never
-/// stopped.
+/// [`train`](crate::train()) runs one from beginning to end. Whoever wants to stop and go on later, in another process,
+/// keeps its [`TrainingState`] and the generator's: [`TrainingRun::resume`] then continues to the same bits as a run
+/// that was never stopped.
 ///
 /// ```
 /// use rand::SeedableRng;

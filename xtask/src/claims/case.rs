@@ -55,7 +55,16 @@ pub(crate) enum Outcome {
     Undecided,
 }
 
-/// One number of one run.
+/// What decides a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judge {
+    /// The number itself, as the paper reads its own; an interval is shown beside it.
+    Estimate,
+    /// All of its interval: as asked inside, not as asked outside, undecided over an end.
+    Interval,
+}
+
+/// One number of one run, or of the seeds of a setting.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Case {
     /// The run, and the layer where it has several.
@@ -75,6 +84,7 @@ pub(crate) struct Case {
 impl Case {
     /// Holds a number against its region.
     pub(crate) fn new(
+        judge: Judge,
         subject: String,
         quantity: &'static str,
         asked: Asked,
@@ -85,7 +95,7 @@ impl Case {
         let outcome = match (estimate, interval) {
             (None, _) => Outcome::Undecided,
             (Some(x), interval) => {
-                let [low, high] = interval.unwrap_or([x, x]);
+                let [low, high] = interval.filter(|_| judge == Judge::Interval).unwrap_or([x, x]);
                 if asked.low <= low && high <= asked.high {
                     Outcome::Yes
                 } else if high < asked.low || asked.high < low {
@@ -150,7 +160,10 @@ mod tests {
 
     #[test]
     fn an_interval_over_an_end_decides_nothing() {
-        let case = |asked, estimate, interval| Case::new(String::new(), "q", asked, estimate, interval).outcome;
+        let judged =
+            |judge, asked, estimate, interval| Case::new(judge, String::new(), "q", asked, estimate, interval).outcome;
+        let case = |asked, estimate, interval| judged(Judge::Interval, asked, estimate, interval);
+        assert_eq!(judged(Judge::Estimate, Asked::above(1.0), Some(1.2), Some([0.9, 1.5])), Outcome::Yes);
         assert_eq!(case(Asked::above(1.0), Some(1.2), Some([1.1, 1.3])), Outcome::Yes);
         assert_eq!(case(Asked::above(1.0), Some(1.2), Some([0.9, 1.5])), Outcome::Undecided);
         assert_eq!(case(Asked::above(1.0), Some(0.9), Some([0.8, 0.95])), Outcome::No);
@@ -162,7 +175,7 @@ mod tests {
 
     #[test]
     fn words_gather_quantities() {
-        let case = |asked, x| Case::new("r".to_owned(), "γ", asked, Some(x), None);
+        let case = |asked, x| Case::new(Judge::Interval, "r".to_owned(), "γ", asked, Some(x), None);
         let above = Asked::above(1.0);
         let cases = [case(above, 1.25), case(above, 0.5), case(Asked::at_most(0.0), 3.0)];
         assert_eq!(

@@ -58,8 +58,8 @@ fn commutators(run: &RunRecord) -> Panel {
         let value = |of: fn(&WindowRecord) -> Option<f64>| {
             move |layer: &LayerRecord| layer.c_in_h.windows.get(k).and_then(of).unwrap_or(f64::NAN)
         };
-        layers.push(curve(&label, k, Dash::Solid, run, value(|window| window.commutator)));
-        layers.push(curve("", k, Dash::Dashed, run, value(|window| window.commutator_null)));
+        layers.push(curve(&label, k, Dash::Solid, run, value(|window| window.norm_error)));
+        layers.push(curve("", k, Dash::Dashed, run, value(|window| window.norm_error_null)));
     }
     // The dashes of all windows have one entry; without a value of its own it draws nothing.
     let random = Line::new("random directions", vec![run.layer().epoch as f64], vec![f64::NAN]);
@@ -75,7 +75,7 @@ fn agreement(run: &RunRecord) -> Panel {
         Reference::new("", ReferenceAt::Y(1.0)).into(),
         curve("Spearman", 0, Dash::Solid, run, |layer| fits::rank_correlation(&run.spec, layer).unwrap_or(f64::NAN)),
         curve("recovery", 1, Dash::Dashed, run, |layer| full(layer, |window| window.recovery)),
-        curve("relative commutator", 2, Dash::DashDot, run, |layer| full(layer, |window| window.relative)),
+        curve("relative commutator", 2, Dash::DashDot, run, |layer| full(layer, |window| window.error)),
         curve("leakage", 3, Dash::Dotted, run, |layer| full(layer, |window| window.leakage)),
     ];
     let title = format!("{}: C in the eigenbasis of H", loss_name(run.spec.loss));
@@ -94,8 +94,8 @@ fn commutator_table(runs: &[&RunRecord]) -> Table {
                     run.spec.id(),
                     layer.epoch.to_string(),
                     format!("{}–{}", window.first + 1, window.end),
-                    number(window.commutator),
-                    number(window.commutator_null),
+                    number(window.norm_error),
+                    number(window.norm_error_null),
                     number(window.leakage),
                     number(window.recovery),
                     if window.first == 0 && window.end == layer.d_out * layer.d_in {

@@ -26,20 +26,22 @@ pub(crate) struct WindowRecord {
     pub(crate) first: usize,
     /// One past the last direction.
     pub(crate) end: usize,
-    /// Commutator error.
-    pub(crate) commutator: Option<f64>,
+    /// The paper's commutator error, `‖AB − BA‖/‖AB‖`.
+    pub(crate) error: Option<f64>,
     /// Its expectation (root of a ratio of exact mean squares) under the Haar null.
-    pub(crate) commutator_null: Option<f64>,
-    /// Commutator beside the products that it is the difference of.
-    pub(crate) relative: Option<f64>,
+    pub(crate) error_null: Option<f64>,
+    /// Ours beside it, `‖AB − BA‖/(‖A‖‖B‖)`.
+    pub(crate) norm_error: Option<f64>,
     /// Its expectation likewise.
-    pub(crate) relative_null: Option<f64>,
+    pub(crate) norm_error_null: Option<f64>,
     /// RMS off the diagonal over RMS of the diagonal.
     pub(crate) leakage: Option<f64>,
     /// Its expectation under the Haar null.
     pub(crate) leakage_null: Option<f64>,
-    /// Share of `‖K‖²` on the diagonal.
+    /// The paper's eigen-alignment: share of `‖K‖²` on the diagonal, `Σ_i K_ii²/‖K‖²`.
     pub(crate) recovery: Option<f64>,
+    /// Its expectation under the Haar null.
+    pub(crate) recovery_null: f64,
     /// Mean of `|R_ij|`, `i ≠ j`.
     pub(crate) coupling_mean: Option<f64>,
     /// Variance of `|R_ij|`, `i ≠ j`.
@@ -55,17 +57,33 @@ impl WindowRecord {
         Self {
             first: range.start,
             end: range.end,
-            commutator: found.commutator,
-            commutator_null: null.baseline_in(found.window),
-            relative: found.relative_commutator,
-            relative_null: null.relative_baseline_in(found.window),
+            error: found.relative_commutator,
+            error_null: null.relative_baseline_in(found.window),
+            norm_error: found.commutator,
+            norm_error_null: null.baseline_in(found.window),
             leakage: found.leakage,
             leakage_null: null.expected_leakage(),
             recovery: found.recovery,
+            recovery_null: null.expected_recovery_in(found.window),
             coupling_mean: found.coupling_mean,
             coupling_variance: found.coupling_variance,
             n_undefined: found.n_undefined,
         }
+    }
+
+    /// The paper's ratio: its commutator error over that of random directions; the line 1 is random.
+    pub(crate) fn error_ratio(&self) -> Option<f64> {
+        Some(self.error? / self.error_null?)
+    }
+
+    /// Ours likewise.
+    pub(crate) fn norm_error_ratio(&self) -> Option<f64> {
+        Some(self.norm_error? / self.norm_error_null?)
+    }
+
+    /// `1–200`, or `all` for the first of a record's windows.
+    pub(crate) fn name(&self, is_first: bool) -> String {
+        if is_first { "all".to_owned() } else { format!("{}–{}", self.first + 1, self.end) }
     }
 }
 
@@ -109,8 +127,10 @@ pub(crate) struct PairMaps {
     pub(crate) observed: [Option<f64>; 2],
     /// The same of that draw.
     pub(crate) random: [Option<f64>; 2],
-    /// Commutator error against draws of the null.
-    pub(crate) null: Option<NullRecord>,
+    /// The paper's commutator error against draws of the null.
+    pub(crate) error_null: Option<NullRecord>,
+    /// Ours likewise.
+    pub(crate) norm_error_null: Option<NullRecord>,
 }
 
 /// A matrix reduced to cells.

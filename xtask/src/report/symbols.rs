@@ -1,7 +1,7 @@
 //! The symbols and words of the report, each with its definition.
 
 /// Symbol and definition, in the order in which a reader needs them; both in the markup of captions.
-pub(super) const SYMBOLS: [(&str, &str); 28] = [
+pub(super) const SYMBOLS: [(&str, &str); 29] = [
     (
         "CE, MSE",
         "the losses of a sample with one-hot target y and q = softmax(logits): −ln q_y, and ‖q − y‖² over the number of outputs",
@@ -17,12 +17,14 @@ pub(super) const SYMBOLS: [(&str, &str); 28] = [
     ("A_ii", "v_iᵀAv_i: the diagonal of a matrix A in the eigenbasis of H; H_ii is λ_i"),
     (
         "C",
-        "covariance of the mini-batch gradient, (1/B)(E_p[g_p·g_pᵀ] − ḡḡᵀ) with ḡ = E_p[g_p] and B samples a batch, drawn with replacement",
+        "covariance of the mini-batch gradient, (1/B)(E_p[g_p·g_pᵀ] − ḡḡᵀ) with ḡ = E_p[g_p] and B samples a batch, drawn \
+         with replacement",
     ),
     ("M₂", "second moment of the per-sample Hessians, E_p[h_p²]; the paper's theorem is C ≈ (σ_w²/2B)·M₂"),
     (
         "γ",
-        "exponent of C_ii ∝ H_ii^γ: slope of log C_ii on log H_ii by least squares; γ_emp that of the measured C, γ_AWD of C_AWD, γ_M₂ of M₂",
+        "exponent of C_ii ∝ H_ii^γ: slope of log C_ii on log H_ii by least squares; γ_emp that of the measured C; γ_AWD that \
+         of M₂, which the paper calls the AWD-derived covariance; γ_dual, ours, that of the duality's full covariance C_AWD",
     ),
     (
         "𝒩",
@@ -68,10 +70,11 @@ pub(super) const SYMBOLS: [(&str, &str); 28] = [
     ("K, R_ij", "a matrix A in the eigenbasis V of another, VᵀAV, and its normalised coupling K_ij/√|K_ii·K_jj|"),
     (
         "commutator error",
-        "‖[A,B]‖/(‖A‖‖B‖), [A,B] = AB − BA; relative to the products: ‖[A,B]‖/√(‖AB‖² + ‖BA‖²). Norms are Frobenius's",
+        "the paper's: ‖AB − BA‖/‖AB‖; its ratio to that of random directions is 1 for those. Norms are Frobenius's",
     ),
+    ("norm error", "ours: ‖AB − BA‖/(‖A‖‖B‖). It is small for any two matrices of low rank, random ones included"),
     ("leakage", "root mean square of K off its diagonal over that of its diagonal"),
-    ("recovery", "share of the squared norm of K on its diagonal, Σ_i K_ii²/‖K‖²"),
+    ("eigen-alignment", "share of the squared norm of K on its diagonal, Σ_i K_ii²/‖K‖²; 1 for matrices that commute"),
     (
         "random",
         "what a matrix of the same spectrum has whose eigenvectors are Haar-random, that is uniformly distributed; \

@@ -123,6 +123,34 @@ fn shares_merge_into_the_whole() {
     assert!(merged.join("report.html").is_file());
 }
 
+/// Every verdict reads the same in the report and in the summary.
+#[test]
+fn the_report_says_what_the_summary_says() {
+    let results = whole().join("smoke");
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(results.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["schema"], 3);
+    let report = fs::read_to_string(results.join("report.html")).unwrap();
+    let mut rest = report.as_str();
+    for claim in summary["claims"].as_array().unwrap() {
+        rest = rest.split_once(&format!("<strong>{}</strong>", claim["id"].as_str().unwrap())).expect("in order").1;
+        for judged in [&claim["paper"], &claim["ours"]].into_iter().filter(|judged| !judged.is_null()) {
+            let cell = rest.split_once("<td class=\"verdict ").expect("a verdict").1;
+            let (words, after) = cell.split_once('>').unwrap().1.split_once("</td>").unwrap();
+            assert_eq!(words, judged["verdict"].as_str().unwrap(), "{}", claim["id"]);
+            rest = after;
+        }
+    }
+    assert!(!rest.contains("class=\"verdict "), "no verdict is of no claim");
+    // γ_AWD is the exponent of M₂; the old key of another quantity is gone.
+    let gamma = summary["runs"][0]["gamma"].as_object().unwrap();
+    assert!(gamma.contains_key("m2_on_h") && gamma.contains_key("c_awd_on_h") && !gamma.contains_key("awd"));
+    for sentence in summary["headline"]["answer"].as_array().unwrap() {
+        let beginning: String = sentence.as_str().unwrap().chars().take(12).collect();
+        assert!(report.contains(&beginning), "{beginning}");
+    }
+}
+
 #[test]
 fn finished_results_verify_and_changed_ones_do_not() {
     let results = whole().join("smoke");

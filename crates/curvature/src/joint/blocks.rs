@@ -1,8 +1,9 @@
 //! One block of a joint moment as a sum of products of panels.
 //!
 //! The block is `E_p` of up to four terms at `((o,i), (j,k))`: `X[o,j] a_m[i] a_l[k]`, `Y[i,j] δ_m[o] a_l[k]`,
-//! `Z[o,k] a_m[i] δ_l[j]` and `W[i,k] δ_m[o] δ_l[j]`. Each is a product of one panel indexed by `i` and a column index, and
-//! one by `o` and the other column index, summed over samples; `i` runs fastest in the block's columns and in the sums.
+//! `Z[o,k] a_m[i] δ_l[j]` and `W[i,k] δ_m[o] δ_l[j]`. Each is a product of one panel indexed by `i` and a column index,
+//! and one by `o` and the other column index, summed over samples; `i` runs fastest in the block's columns and in the
+//! sums.
 
 use super::JointLayers;
 use super::coefficients::Coefficients;
@@ -37,7 +38,8 @@ impl Part<'_> {
     }
 }
 
-/// Adds block `(m, l)`, its first `n_terms` terms in the order `X, Y, Z, W`, to `moment`; `fill` writes their coefficients.
+/// Adds block `(m, l)`, its first `n_terms` terms in the order `X, Y, Z, W`, to `moment`; `fill` writes their
+/// coefficients.
 pub(super) fn add_block(
     joint: &JointLayers<'_>,
     moment: &mut Mat<f64>,

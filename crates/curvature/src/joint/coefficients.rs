@@ -45,7 +45,8 @@ impl<'j, 'a> Coefficients<'j, 'a> {
         (self.A[m][l].as_ref(), self.D[m][l].as_ref())
     }
 
-    /// Fills `D_ml` and `A_ml` for all held layers `l < m ≤ last`, from `z_l` on; `S_m` has been computed where it is wanted.
+    /// Fills `D_ml` and `A_ml` for all held layers `l < m ≤ last`, from `z_l` on; `S_m` has been computed where it is
+    /// wanted.
     fn walk(&mut self, p: usize, l: usize, last: usize) {
         let layers = &self.joint.layers;
         let net = self.joint.net;

@@ -14,8 +14,8 @@ use superlinear_nets::{Loss, Network, Samples, Selection};
 /// `N` samples at several dense layers of one network.
 ///
 /// Moments over it are `P × P` with `P` the number of weights of all the layers, in the order of
-/// [`Selection::dense_weights`]: layer by layer, each row-major `vec(W)`. They are held to the memory that the caller allows,
-/// to the last bit the same for any number of threads of the current rayon pool, and mean over samples (`1/N`).
+/// [`Selection::dense_weights`]: layer by layer, each row-major `vec(W)`. They are held to the memory that the caller
+/// allows, to the last bit the same for any number of threads of the current rayon pool, and mean over samples (`1/N`).
 #[derive(Clone, Debug)]
 pub struct JointLayers<'a> {
     pub(super) net: &'a Network<f64>,
@@ -50,8 +50,8 @@ impl<'a> JointLayers<'a> {
     /// `N` numbers for every input and two for every output of the layers are kept.
     ///
     /// # Errors
-    /// When no layer is named, one is named twice or is not there; when there are no samples, they do not fit, or a number is
-    /// not finite.
+    /// When no layer is named, one is named twice or is not there; when there are no samples, they do not fit, or a
+    /// number is not finite.
     pub fn collect(
         net: &'a Network<f64>,
         dense: &[usize],
@@ -92,7 +92,8 @@ impl<'a> JointLayers<'a> {
         &self.ranges
     }
 
-    /// Bytes that [`JointLayers::hessian`] takes beside what is kept: `P²` numbers, and twice the largest block of two layers.
+    /// Bytes that [`JointLayers::hessian`] takes beside what is kept: `P²` numbers, and twice the largest block of two
+    /// layers.
     pub fn hessian_bytes(&self) -> u64 {
         self.bytes(2)
     }
@@ -155,7 +156,8 @@ impl<'a> JointLayers<'a> {
 
     /// `M₂ = E_p[h_p²]` in all the layers' weights, `P × P`, exactly.
     ///
-    /// The square is that of the joint Hessian: block `(m, l)` sums over all layers between. About `8N P_m P_l` flops a pair.
+    /// The square is that of the joint Hessian: block `(m, l)` sums over all layers between. About `8N P_m P_l` flops a
+    /// pair.
     ///
     /// # Errors
     /// When [`JointLayers::second_moment_bytes`] is more than `limit`.

@@ -13,11 +13,12 @@ use superlinear_nets::{BlockPasses, Samples, Scalar, Selection, Sums};
 
 /// A symmetric `P × P` matrix that [`MeanLoss`] describes, known by its products with vectors.
 ///
-/// A product with `K` vectors passes over the samples once (unless sums of `K` vectors would take more than half a GiB), in
-/// blocks whose forward and reverse passes all vectors share. Parts of the samples run on the current rayon pool, whatever
-/// `Par` an algorithm of faer hands on; the result is the same to the last bit for any number of threads, though not for
-/// other groupings of the vectors. Buffers are kept for the next product, so [`LinOp::apply_scratch`] asks for none; so is what the
-/// network gives for the samples, if that is half a GiB or less of doubles, which saves later products the network's own passes.
+/// A product with `K` vectors passes over the samples once (unless sums of `K` vectors would take more than half a
+/// GiB), in blocks whose forward and reverse passes all vectors share. Parts of the samples run on the current rayon
+/// pool, whatever `Par` an algorithm of faer hands on; the result is the same to the last bit for any number of
+/// threads, though not for other groupings of the vectors. Buffers are kept for the next product, so
+/// [`LinOp::apply_scratch`] asks for none; so is what the network gives for the samples, if that is half a GiB or less
+/// of doubles, which saves later products the network's own passes.
 ///
 /// [`LinOp::apply`] cannot fail and writes what it computes, finite or not; [`CurvatureOperator::product`] checks.
 pub struct CurvatureOperator<'a, T, S> {

@@ -1,5 +1,6 @@
-//! Diagonals of `H`, `Σ` and `M₂` along given vectors, with their errors: what a power law between them needs, without a `P × P`
-//! matrix.
+//! Diagonals of `H`, `Σ` and `M₂` along given vectors, with their errors and without a `P × P` matrix.
+//!
+//! They are what a power law between the three needs.
 
 use super::curvature_operator::finite;
 use super::sum_over_samples::{Layout, Part, has_convolution, mean_over_samples};
@@ -10,7 +11,8 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
 use superlinear_nets::Samples;
 
-/// Numbers of a panel of vectors that are multiplied together: 128 MiB, which bounds what products take beside the vectors.
+/// Numbers of a panel of vectors that are multiplied together: 128 MiB, which bounds what products take beside the
+/// vectors.
 const PANEL: usize = 1 << 24;
 /// Vectors of a panel, at least and at most: a listener is heard after each.
 const COLUMNS: (usize, usize) = (8, 64);
@@ -29,14 +31,14 @@ pub enum Diagonal {
 /// Rayleigh quotients along `K` unit vectors `v_i`, each with its evidence.
 ///
 /// Two errors count. *Images*: had other samples been drawn, the means over them would be others
-/// ([`sampling_covariance`](Self::sampling_covariance)). *Vectors*: where `v_i` only approximates a direction that is meant, an
-/// eigenvector of something, the diagonals along that are others ([`moved_by`](Self::moved_by)).
+/// ([`sampling_covariance`](Self::sampling_covariance)). *Vectors*: where `v_i` only approximates a direction that is
+/// meant, an eigenvector of something, the diagonals along that are others ([`moved_by`](Self::moved_by)).
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiagonalsAlong {
     /// `H_ii = v_iᵀHv_i`, of either sign.
     pub hessian: Vec<f64>,
-    /// `Σ_ii = v_iᵀΣv_i`, the variance of `g_p·v_i` (divided by `N`), never negative. A batch of `B` drawn with replacement has
-    /// `C_ii = Σ_ii/B`.
+    /// `Σ_ii = v_iᵀΣv_i`, the variance of `g_p·v_i` (divided by `N`), never negative. A batch of `B` drawn with
+    /// replacement has `C_ii = Σ_ii/B`.
     pub covariance: Vec<f64>,
     /// `(M₂)_ii = v_iᵀM₂v_i = E_p‖h_p v_i‖²`, never negative up to rounding and at least `H_ii²`.
     pub second_moment: Vec<f64>,
@@ -61,8 +63,9 @@ impl DiagonalsAlong {
         &self.around[of as usize].residuals
     }
 
-    /// The most, to first order, by which each `X_ii` changes when `v_i` becomes `v_i + Σ_j η_ij v_j + w_i`, with orthonormal `v_j`,
-    /// `|η_ij|` at most `inside[(i, j)]` (`K × K`, a diagonal of zeros) and `w_i` orthogonal to all `v_j`, not longer than `outside[i]`:
+    /// The most, to first order, by which each `X_ii` changes when `v_i` becomes `v_i + Σ_j η_ij v_j + w_i`, with
+    /// orthonormal `v_j`, `|η_ij|` at most `inside[(i, j)]` (`K × K`, a diagonal of zeros) and `w_i` orthogonal to all
+    /// `v_j`, not longer than `outside[i]`:
     ///
     /// ```text
     /// |δX_ii| ≤ 2 (outside_i ‖(I − VVᵀ)Xv_i‖ + Σ_j inside_ij |v_jᵀXv_i|)
@@ -78,12 +81,12 @@ impl DiagonalsAlong {
         (0..K).map(|i| 2.0 * (outside[i] * around.outside[i] + within(i))).collect()
     }
 
-    /// Covariances (`K × K`, `i` of the one, `j` of the other) that the estimates `X_ii` and `Y_jj` would have if the `N` samples
-    /// were drawn independently and the vectors stayed: `(1/(N(N − 1))) Σ_p (x_pi − X_ii)(y_pj − Y_jj)` with the
-    /// samples' own `v_iᵀh_p v_i`, `(g_p·v_i − ḡ·v_i)²` and `‖h_p v_i‖²`. NaN for one sample.
+    /// Covariances (`K × K`, `i` of the one, `j` of the other) that the estimates `X_ii` and `Y_jj` would have if the
+    /// `N` samples were drawn independently and the vectors stayed: `(1/(N(N − 1))) Σ_p (x_pi − X_ii)(y_pj − Y_jj)`
+    /// with the samples' own `v_iᵀh_p v_i`, `(g_p·v_i − ḡ·v_i)²` and `‖h_p v_i‖²`. NaN for one sample.
     ///
-    /// The diagonals' estimates are means of these, but for `Σ_ii`, whose `ḡ` is estimated too, in second order. Any smooth function of
-    /// the diagonals has a standard error by the delta method.
+    /// The diagonals' estimates are means of these, but for `Σ_ii`, whose `ḡ` is estimated too, in second order. Any
+    /// smooth function of the diagonals has a standard error by the delta method.
     pub fn sampling_covariance(&self, of: Diagonal, with: Diagonal) -> MatRef<'_, f64> {
         let K = self.hessian.len();
         self.sampling.as_ref().submatrix(of as usize * K, with as usize * K, K, K)
@@ -97,13 +100,16 @@ impl DiagonalsAlong {
 }
 
 impl<'a, S: Samples<f64>> MeanLoss<'a, f64, S> {
-    /// The diagonals of `H`, `Σ` and `M₂` along the columns of `vectors` (`P × K`, unit vectors), exactly, over all samples.
+    /// The diagonals of `H`, `Σ` and `M₂` along the columns of `vectors` (`P × K`, unit vectors), exactly, over all
+    /// samples.
     ///
-    /// With converged Ritz vectors of `H` these are the pairs that the exponent of `C_ii ∝ H_ii^γ` is fitted to, for a layer of
-    /// any size and for convolutions. One product with `H`, `Σ` and `M₂` each a vector; memory beside the vectors is a few panels of
-    /// 128 MiB, `4·N·K` numbers for what the samples contribute, and `9K²` for its covariance. Bit-identical for any number of threads.
+    /// With converged Ritz vectors of `H` these are the pairs that the exponent of `C_ii ∝ H_ii^γ` is fitted to, for a
+    /// layer of any size and for convolutions. One product with `H`, `Σ` and `M₂` each a vector; memory beside the
+    /// vectors is a few panels of 128 MiB, `4·N·K` numbers for what the samples contribute, and `9K²` for its
+    /// covariance. Bit-identical for any number of threads.
     ///
-    /// For one dense layer whose `P × P` matrices exist anyway, `directional_contributions` also gives every sample's share.
+    /// For one dense layer whose `P × P` matrices exist anyway, `directional_contributions` also gives every sample's
+    /// share.
     ///
     /// # Errors
     /// When a product is not finite.
@@ -115,8 +121,8 @@ impl<'a, S: Samples<f64>> MeanLoss<'a, f64, S> {
         self.diagonals_along_with(vectors, |_| ControlFlow::Continue(()))
     }
 
-    /// [`MeanLoss::diagonals_along`] with someone listening: after every panel of up to 64 vectors, how many more of the `3K` products
-    /// are done. To break is an error.
+    /// [`MeanLoss::diagonals_along`] with someone listening: after every panel of up to 64 vectors, how many more of
+    /// the `3K` products are done. To break is an error.
     ///
     /// # Errors
     /// As [`MeanLoss::diagonals_along`], and [`OperatorError::Interrupted`].
@@ -179,7 +185,8 @@ impl<'a, S: Samples<f64>> MeanLoss<'a, f64, S> {
         Ok(DiagonalsAlong { hessian: means, covariance, second_moment, around, sampling })
     }
 
-    /// `Hv` for the vectors of a panel, the first of which is number `first`; what every sample contributes goes to its place.
+    /// `Hv` for the vectors of a panel, the first of which is number `first`; what every sample contributes goes to its
+    /// place.
     fn hessian_contributions(
         &self,
         panel: MatRef<'_, f64>,

@@ -10,8 +10,8 @@ use superlinear_nets::{Loss, Network, Samples, SamplesError, Scalar, Selection};
 
 /// `L(w) = (1/N) Σ_p ℓ_p(w)` as a function of the selected parameters, all others held at the network's values.
 ///
-/// It makes the operators; each borrows network and samples and none copies them. With `P` the length of a vector over the
-/// selection, `g_p = ∂ℓ_p/∂w` and `h_p = ∂²ℓ_p/∂w²` are what the operators are means of:
+/// It makes the operators; each borrows network and samples and none copies them. With `P` the length of a vector over
+/// the selection, `g_p = ∂ℓ_p/∂w` and `h_p = ∂²ℓ_p/∂w²` are what the operators are means of:
 ///
 /// | | mean over `p` of | definite |
 /// |---|---|---|
@@ -23,8 +23,8 @@ use superlinear_nets::{Loss, Network, Samples, SamplesError, Scalar, Selection};
 /// | [`MeanLoss::noise_covariance`] | `(g_p − ḡ)(g_p − ḡ)ᵀ` | PSD |
 /// | [`MeanLoss::hessian_second_moment`] | `h_p²` | PSD |
 ///
-/// Pooling is differentiated with the largest entry of a window taken as fixed, and kinks of piecewise-linear activations as
-/// flat.
+/// Pooling is differentiated with the largest entry of a window taken as fixed, and kinks of piecewise-linear
+/// activations as flat.
 pub struct MeanLoss<'a, T, S> {
     pub(super) net: &'a Network<T>,
     pub(super) loss: Loss,
@@ -129,15 +129,15 @@ impl<'a, T: Scalar, S: Samples<T>> MeanLoss<'a, T, S> {
     /// The Fisher matrix `E_p E_{y∼model}[g_p(y) g_p(y)ᵀ]`, its expectation over labels exact.
     ///
     /// The model is the one whose negative log-likelihood the loss is, up to a constant: classes with probabilities
-    /// `softmax(f)` for cross-entropy, targets `y ∼ N(f, ½ n_out I)` for linear MSE and `y ∼ N(softmax(f), ½ n_out I)` for
-    /// softmax-MSE. In all three the expectation over `y` of the outer product of the gradients in the logits is
+    /// `softmax(f)` for cross-entropy, targets `y ∼ N(f, ½ n_out I)` for linear MSE and `y ∼ N(softmax(f), ½ n_out I)`
+    /// for softmax-MSE. In all three the expectation over `y` of the outer product of the gradients in the logits is
     /// [`Loss::gauss_newton`], so this is [`MeanLoss::gauss_newton`] under its statistical name.
     pub fn fisher(&self) -> CurvatureOperator<'a, T, S> {
         CurvatureOperator::new(self.clone(), Kind::Fisher)
     }
 
-    /// [`MeanLoss::fisher`] with the expectation over labels replaced by the mean over `n_draws` of them a sample, drawn now: an
-    /// unbiased estimate, and a fixed matrix of rank at most `N·n_draws`.
+    /// [`MeanLoss::fisher`] with the expectation over labels replaced by the mean over `n_draws` of them a sample,
+    /// drawn now: an unbiased estimate, and a fixed matrix of rank at most `N·n_draws`.
     ///
     /// # Panics
     /// When `n_draws` is 0.
@@ -154,10 +154,10 @@ impl<'a, T: Scalar, S: Samples<T>> MeanLoss<'a, T, S> {
         CurvatureOperator::new(self.clone(), Kind::EmpiricalFisher)
     }
 
-    /// `Σ = E_p[(g_p − ḡ)(g_p − ḡ)ᵀ]`, the covariance of one sample's gradient (divided by `N`, MATH \[6\]).
+    /// `Σ = E_p[(g_p − ḡ)(g_p − ḡ)ᵀ]`, the covariance of one sample's gradient (divided by `N`, `MATH [6]`).
     ///
-    /// Centred before it is summed: `Σ v = E_p[(g_pᵀv − ḡᵀv) g_p]`, no difference of two matrices. The mean gradient costs
-    /// one pass over the samples now. A mini-batch of `B` drawn with replacement has `C = Σ/B`.
+    /// Centred before it is summed: `Σ v = E_p[(g_pᵀv − ḡᵀv) g_p]`, no difference of two matrices. The mean gradient
+    /// costs one pass over the samples now. A mini-batch of `B` drawn with replacement has `C = Σ/B`.
     ///
     /// # Errors
     /// When the mean gradient is not finite.
@@ -166,10 +166,10 @@ impl<'a, T: Scalar, S: Samples<T>> MeanLoss<'a, T, S> {
         Ok(CurvatureOperator::new(self.clone(), Kind::NoiseCovariance(mean)))
     }
 
-    /// `M₂ = E_p[h_p²]`, exactly: the per-sample Hessian-vector product applied twice (MATH §1).
+    /// `M₂ = E_p[h_p²]`, exactly: the per-sample Hessian-vector product applied twice (`MATH §1`).
     ///
-    /// About two Hessian-vector products' work for dense layers; with a convolution among the parameters, samples go through
-    /// the network one at a time.
+    /// About two Hessian-vector products' work for dense layers; with a convolution among the parameters, samples go
+    /// through the network one at a time.
     pub fn hessian_second_moment(&self) -> CurvatureOperator<'a, T, S> {
         CurvatureOperator::new(self.clone(), Kind::SecondMoment)
     }

@@ -1,8 +1,8 @@
 //! Sums over samples of what passes of blocks give: fixed parts of the samples, fixed blocks of a part, in order.
 //!
-//! Parts run on the current rayon pool and each adds up sums of its own, which are then added in order. How many parts there
-//! are, and how many samples and vectors go through the network together, depends on the network, the selection and the
-//! number of samples alone; so the result is the same to the last bit for any number of threads.
+//! Parts run on the current rayon pool and each adds up sums of its own, which are then added in order. How many parts
+//! there are, and how many samples and vectors go through the network together, depends on the network, the selection
+//! and the number of samples alone; so the result is the same to the last bit for any number of threads.
 
 use super::MeanLoss;
 use faer::{MatMut, MatRef};
@@ -84,8 +84,8 @@ pub(super) fn has_convolution<T: Scalar, S: Samples<T>>(of: &MeanLoss<'_, T, S>)
     of.selection.parameters().iter().any(|parameter| matches!(layers[parameter.layer], Layer::Conv3x3 { .. }))
 }
 
-/// Writes `(1/N) Σ_p x_p(v)` for every column `v` of `vectors` to `out`: `add(passes, first, group, sums)` adds the block's
-/// part for one group of vectors, `first` being the block's first sample. `kept` is what an earlier call left.
+/// Writes `(1/N) Σ_p x_p(v)` for every column `v` of `vectors` to `out`: `add(passes, first, group, sums)` adds the
+/// block's part for one group of vectors, `first` being the block's first sample. `kept` is what an earlier call left.
 pub(super) fn mean_over_samples<'a, T: Scalar, S: Samples<T>, W>(
     of: &MeanLoss<'a, T, S>,
     layout: Layout,

@@ -131,16 +131,16 @@ impl<T: Scalar> Block<T> {
         }
     }
 
-    /// Reverse pass from the logit gradients in `gradients[0]`: the parameter gradient, with convolutions' weights in the
-    /// order of [`Kernels::add_weight_gradient`], replaces or is added to `gradient`.
+    /// Reverse pass from the logit gradients in `gradients[0]`: the parameter gradient, with convolutions' weights in
+    /// the order of [`Kernels::add_weight_gradient`], replaces or is added to `gradient`.
     ///
     /// [`Accum::Replace`] is for networks without convolutions.
     pub(super) fn reverse(&mut self, weights: Weights<'_, T>, inputs: MatRef<'_, T>, gradient: &mut [T], accum: Accum) {
         self.reverse_through(weights, inputs, gradient, accum, FirstWeights::Formed);
     }
 
-    /// As [`Block::reverse`] for a network that begins with a dense layer, without the gradient in that layer's weights:
-    /// the gradient in its output comes back, `d_out` entries a sample.
+    /// As [`Block::reverse`] for a network that begins with a dense layer, without the gradient in that layer's
+    /// weights: the gradient in its output comes back, `d_out` entries a sample.
     pub(super) fn reverse_to_first(
         &mut self,
         weights: Weights<'_, T>,

@@ -1,9 +1,10 @@
 //! Derivative products of a block of samples with several vectors at once, over selected parameters.
 //!
-//! With `ẋ` the derivative of `x` along a direction `v`, a layer `z = W a + b` has `ż = V a + W ȧ + v_b`, and its reverse pass
-//! `∂ℓ/∂W = δ aᵀ` the derivative `δ̇ aᵀ + δ ȧᵀ`. What does not depend on the direction, outputs and gradients `δ` of all layers,
-//! is computed once a block; nothing in front of the first selected layer moves. Tangents of vectors stand as `[p][k][dim]`,
-//! so that `[V_1; …; V_K] a` and `W ȧ` each are one product; tangents of images as `[k]`, and then as `conv` has a block.
+//! With `ẋ` the derivative of `x` along a direction `v`, a layer `z = W a + b` has `ż = V a + W ȧ + v_b`, and its
+//! reverse pass `∂ℓ/∂W = δ aᵀ` the derivative `δ̇ aᵀ + δ ȧᵀ`. What does not depend on the direction, outputs and
+//! gradients `δ` of all layers, is computed once a block; nothing in front of the first selected layer moves. Tangents
+//! of vectors stand as `[p][k][dim]`, so that `[V_1; …; V_K] a` and `W ȧ` each are one product; tangents of images as
+//! `[k]`, and then as `conv` has a block.
 
 mod forms;
 
@@ -20,8 +21,8 @@ pub use forms::Forms;
 
 /// Passes of one block of samples at a time through a network, on the calling thread but for large dense products.
 ///
-/// [`BlockPasses::evaluate`] takes a block; every other pass then adds, for each of `K` vectors `v`, a sum over the block's
-/// samples to [`Sums`]: nothing is divided by a number of samples.
+/// [`BlockPasses::evaluate`] takes a block; every other pass then adds, for each of `K` vectors `v`, a sum over the
+/// block's samples to [`Sums`]: nothing is divided by a number of samples.
 #[derive(Clone, Debug)]
 pub struct BlockPasses<'n, T> {
     net: &'n Network<T>,
@@ -241,7 +242,8 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
         self.tangents = tangents;
     }
 
-    /// Adds `Σ_p J_pᵀ M_p J_p v` for every vector, with `J_p = ∂f_p/∂w` over the selection and any `M_p` (`n_out × n_out`).
+    /// Adds `Σ_p J_pᵀ M_p J_p v` for every vector, with `J_p = ∂f_p/∂w` over the selection and any `M_p`
+    /// (`n_out × n_out`).
     ///
     /// `act(at, out)` writes the product of `M_p` with what stands in `out`, which is `J_p V` (`n_out × K`).
     ///
@@ -277,8 +279,8 @@ impl<'n, T: Scalar> BlockPasses<'n, T> {
 
     /// Adds `Σ_p h_p² v` for every vector, with `h_p` of [`BlockPasses::hessian`], exactly.
     ///
-    /// Of dense layers `h_p v` has the two terms `δ̇ aᵀ + δ ȧᵀ`, which are never formed. For a selection with a convolution
-    /// they are, and a block must then have a single sample.
+    /// Of dense layers `h_p v` has the two terms `δ̇ aᵀ + δ ȧᵀ`, which are never formed. For a selection with a
+    /// convolution they are, and a block must then have a single sample.
     ///
     /// # Panics
     /// When `directions` and `sums` are for different numbers of vectors, or a block of several samples comes with a

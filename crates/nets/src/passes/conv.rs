@@ -1,11 +1,12 @@
 //! 3×3 convolutions as matrix products over patches of three pixels.
 //!
 //! Inside, the images of a block stand side by side, row by row, each pixel's channels together: `H × B × W × C`. Three
-//! neighbours of a row are then one contiguous run of `3C` numbers. [`patches`] writes that run for every pixel, with a row of
-//! zeros above and below: what the kernels' row `i` sees of all pixels of all images is then `3C × HBW` contiguous columns
-//! of the same buffer, `BW` columns further for each `i`. A convolution is three products, its weight's gradient three more,
-//! and the gradient in its input is the convolution of the output's gradient with turned kernels. This moves a third of what
-//! the `9C × HBW` patches of the textbook would, and products of several images share what they pack of the kernels.
+//! neighbours of a row are then one contiguous run of `3C` numbers. [`patches`] writes that run for every pixel, with a
+//! row of zeros above and below: what the kernels' row `i` sees of all pixels of all images is then `3C × HBW`
+//! contiguous columns of the same buffer, `BW` columns further for each `i`. A convolution is three products, its
+//! weight's gradient three more, and the gradient in its input is the convolution of the output's gradient with turned
+//! kernels. This moves a third of what the `9C × HBW` patches of the textbook would, and products of several images
+//! share what they pack of the kernels.
 //!
 //! Where channels are many, [`winograd`] takes over.
 
@@ -38,8 +39,8 @@ pub(super) struct Kernels<T> {
     c_out: usize,
     /// Entry `W[o,c,i,j]` at `[i][j][c][o]`: for each `i` a column-major `c_out × 3 c_in` matrix.
     forward: Vec<T>,
-    /// For patches, entry `W[o,c,i,j]` at `[2−i][2−j][o][c]`: for each `i` a column-major `c_in × 3 c_out` matrix; for tiles
-    /// the kernels transformed.
+    /// For patches, entry `W[o,c,i,j]` at `[2−i][2−j][o][c]`: for each `i` a column-major `c_in × 3 c_out` matrix; for
+    /// tiles the kernels transformed.
     turned: Vec<T>,
 }
 
@@ -193,8 +194,8 @@ fn convolve<T: Scalar>(kernels: &[T], patches: &[T], shape: ImageShape, c_out: u
     }
 }
 
-/// Adds the weight's gradient, `δ ⋆ a`, in the order `[i][o][j][c]` of three column-major `3C × c_out` matrices; `shape` and
-/// `patches` are the input's.
+/// Adds the weight's gradient, `δ ⋆ a`, in the order `[i][o][j][c]` of three column-major `3C × c_out` matrices;
+/// `shape` and `patches` are the input's.
 fn add_weight_gradient<T: Scalar>(patches: &[T], shape: ImageShape, delta: &[T], gradient: &mut [T]) {
     let d = 3 * shape.channels;
     let c_out = gradient.len() / (3 * d);

@@ -1,8 +1,8 @@
 //! Several vectors over selected parameters at once, laid out as the passes of a block read and write them.
 //!
 //! For a dense layer the `K` weights stand one under the other, so that one product serves all of them: as
-//! `(K d_out) × d_in` for what takes inputs, as `(K d_in) × d_out` for what takes gradients in outputs. Of a convolution each
-//! vector has kernels of its own.
+//! `(K d_out) × d_in` for what takes inputs, as `(K d_in) × d_out` for what takes gradients in outputs. Of a
+//! convolution each vector has kernels of its own.
 
 use super::conv::{self, Kernels};
 use crate::{Architecture, Layer, Part, Scalar, Selection};

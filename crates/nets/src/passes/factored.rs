@@ -16,9 +16,9 @@ const TOGETHER: usize = 32;
 
 /// The gradient of a batch's mean loss, `(1/B) Σ_p g_p`.
 ///
-/// The weight gradient of a wide dense first layer, `D Aᵀ` with a column for each of the `B` samples in `D` (`d_out × B`) and
-/// `A` (`d_in × B`), is larger than both factors together. It stays in them: its norm is `‖D Aᵀ‖² = ⟨DᵀD, AᵀA⟩`, and a
-/// step adds the product to the weights as it is formed.
+/// The weight gradient of a wide dense first layer, `D Aᵀ` with a column for each of the `B` samples in `D`
+/// (`d_out × B`) and `A` (`d_in × B`), is larger than both factors together. It stays in them: its norm is
+/// `‖D Aᵀ‖² = ⟨DᵀD, AᵀA⟩`, and a step adds the product to the weights as it is formed.
 #[derive(Debug)]
 pub struct FactoredGradient<'a, T> {
     first: Option<Factors<'a, T>>,
@@ -51,8 +51,8 @@ impl<T: Scalar> NormSums<T> {
     }
 }
 
-/// The largest batch whose weight gradient of the first layer stays in its factors: one so small that products of all pairs
-/// of samples cost little beside the gradient.
+/// The largest batch whose weight gradient of the first layer stays in its factors: one so small that products of all
+/// pairs of samples cost little beside the gradient.
 fn largest_in_factors(architecture: &Architecture) -> usize {
     match architecture.layers()[0] {
         Layer::Dense { d_in, d_out, .. } if d_in * d_out >= WIDE => d_in * d_out / (4 * (d_in + d_out)),
@@ -99,8 +99,8 @@ impl<T: Scalar> Network<T> {
 impl<T: Scalar> FactoredGradient<'_, T> {
     /// `‖g‖` over all parameters if it is above `limit` or not finite; `None` says that it is not above.
     ///
-    /// What is in factors is first bounded by `Σ_p ‖D_p‖ ‖A_p‖`, which often settles it. If not, it is summed over pairs of
-    /// samples, whose terms may cancel: the norm carries the rounding of `Σ_pq |(D_p·D_q)(A_p·A_q)|`.
+    /// What is in factors is first bounded by `Σ_p ‖D_p‖ ‖A_p‖`, which often settles it. If not, it is summed over
+    /// pairs of samples, whose terms may cancel: the norm carries the rounding of `Σ_pq |(D_p·D_q)(A_p·A_q)|`.
     pub fn norm_above(&mut self, limit: f64) -> Option<f64> {
         let rest = self.squared_norm_of_rest();
         let settled = |norm: f64| norm.is_finite() && norm <= limit;

@@ -1,9 +1,9 @@
 //! Batched forward and reverse passes through preallocated buffers.
 //!
-//! A network of dense layers passes a batch through as one block, each layer a matrix product. A network with images splits
-//! the batch in [`CHUNKS`] parts, which run on the current rayon pool; a part goes through the whole network [`BLOCK`]
-//! samples at a time, enough for large products and few enough to stay in the cache, and adds up a gradient of its own.
-//! Parts and the order of sums depend on the batch alone, never on the number of threads.
+//! A network of dense layers passes a batch through as one block, each layer a matrix product. A network with images
+//! splits the batch in [`CHUNKS`] parts, which run on the current rayon pool; a part goes through the whole network
+//! [`BLOCK`] samples at a time, enough for large products and few enough to stay in the cache, and adds up a gradient
+//! of its own. Parts and the order of sums depend on the batch alone, never on the number of threads.
 
 mod block;
 mod block_passes;
@@ -116,7 +116,8 @@ impl<T: Scalar> Workspace<T> {
     /// What layer `position` gave in the last forward pass over `n_samples`: `dim × n_samples`.
     ///
     /// # Panics
-    /// When there is no such layer, it gives images, which are not kept, or `n_samples` is more than the workspace holds.
+    /// When there is no such layer, it gives images, which are not kept, or `n_samples` is more than the workspace
+    /// holds.
     #[track_caller]
     pub fn output(&self, position: usize, n_samples: usize) -> MatRef<'_, T> {
         let buffer = match &self.passes {

@@ -1,8 +1,8 @@
 //! Hessian-vector products: a reverse pass carried along a direction in the parameters.
 //!
 //! With `ẋ` the derivative of `x` along the direction `v`, every layer's reverse pass is differentiated once more: of
-//! `z = W a + b` follow `ż = V a + W ȧ + v_b`, and of `∂ℓ/∂W = δ aᵀ` the product's part `δ̇ aᵀ + δ ȧᵀ`. Exact, at the cost of
-//! about two and a half gradients.
+//! `z = W a + b` follow `ż = V a + W ȧ + v_b`, and of `∂ℓ/∂W = δ aᵀ` the product's part `δ̇ aᵀ + δ ȧᵀ`. Exact, at the
+//! cost of about two and a half gradients.
 
 use super::block::{Block, Weights, arrange, before, image_shape, in_parameter_order, kernels_of};
 use super::conv::Kernels;

@@ -249,7 +249,8 @@ impl<T: Scalar> Walk<'_, T> {
         }
     }
 
-    /// Derivatives of the gradients, from those in the logits; adds what they make of the selected parameters to `sums`.
+    /// Derivatives of the gradients, from those in the logits; adds what they make of the selected parameters to
+    /// `sums`.
     pub(super) fn reverse(
         &mut self,
         tangents: &mut Tangents<T>,

@@ -6,13 +6,14 @@
 //! z = Aᵀ [(G g Gᵀ) ∘ (Bᵀ d B)] A
 //! ```
 //!
-//! where `Bᵀ`, `G` and `Aᵀ` evaluate and interpolate polynomials at 0, ±1, ±2, ∞ (S. Winograd, 1980; A. Lavin and S. Gray,
-//! 2016). Summed over channels, each of the 36 places is a matrix product of its own, `c_out × c_in` with `c_in × tiles`.
-//! The map is linear in `d` and in `g`, so that its gradients are its adjoints, of the same cost: with `D = A δ Aᵀ` a kernel's
-//! gradient is `Gᵀ [Σ_tiles D ∘ (Bᵀ d B)] G` and the input's the sum of all tiles' `B [(G g Gᵀ) ∘ D] Bᵀ`.
+//! where `Bᵀ`, `G` and `Aᵀ` evaluate and interpolate polynomials at 0, ±1, ±2, ∞ (S. Winograd, 1980; A. Lavin and S.
+//! Gray, 2016). Summed over channels, each of the 36 places is a matrix product of its own, `c_out × c_in` with
+//! `c_in × tiles`. The map is linear in `d` and in `g`, so that its gradients are its adjoints, of the same cost: with
+//! `D = A δ Aᵀ` a kernel's gradient is `Gᵀ [Σ_tiles D ∘ (Bᵀ d B)] G` and the input's the sum of all tiles'
+//! `B [(G g Gᵀ) ∘ D] Bᵀ`.
 //!
-//! All is exact but for rounding, which the constants enlarge: with 32 to 128 channels of `f32`, results differ from the
-//! definition's by up to 1e-5 of the largest entry.
+//! All is exact but for rounding, which the constants enlarge: with 32 to 128 channels of `f32`, results differ from
+//! the definition's by up to 1e-5 of the largest entry.
 //!
 //! Transforms work on runs of [`LANES`] channels, which are contiguous in images (`H × B × W × C`) and in tiles
 //! (`36 × tiles × C`).
@@ -34,8 +35,8 @@ const GAP: usize = LANES;
 
 type Lanes<T> = [T; LANES];
 
-/// Whether tiles are worth it: there are enough channels for products to be fast, in whole runs, and at least twice fewer
-/// multiplications.
+/// Whether tiles are worth it: there are enough channels for products to be fast, in whole runs, and at least twice
+/// fewer multiplications.
 pub(super) fn pays(input: ImageShape, c_out: usize) -> bool {
     let in_runs = |channels: usize| channels > 0 && channels.is_multiple_of(LANES);
     let n_tiles = input.height.div_ceil(TILE) * input.width.div_ceil(TILE);

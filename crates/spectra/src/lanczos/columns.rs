@@ -4,8 +4,8 @@ use faer::MatMut;
 
 /// `n × k`, column after column.
 ///
-/// A matrix of faer keeps its allocation when it loses columns. This gives what they took back at once and where it stands: at
-/// the end of an iteration there is no room for a copy.
+/// A matrix of faer keeps its allocation when it loses columns. This gives what they took back at once and where it
+/// stands: at the end of an iteration there is no room for a copy.
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
     nrows: usize,

@@ -13,8 +13,8 @@ use std::ops::ControlFlow;
 const PATIENCE: usize = 40;
 /// Wanted values that move by less than this many tolerances have not moved.
 const STEADY: f64 = 10.0;
-/// A probe is followed until Lanczos without restarts would have missed an eigenvalue that stands out by this share of the
-/// spectrum's extent with a probability of at most [`MISSED`].
+/// A probe is followed until Lanczos without restarts would have missed an eigenvalue that stands out by this share of
+/// the spectrum's extent with a probability of at most [`MISSED`].
 const OUTSTANDING: f64 = 0.05;
 /// See [`OUTSTANDING`].
 const MISSED: f64 = 0.01;
@@ -146,8 +146,8 @@ impl Krylov<'_> {
         before.len() == now.len() && before.iter().zip(now).all(|(x, y)| (x - y).abs() <= tolerance)
     }
 
-    /// Whether the residuals above tolerance have, all in all, not shrunk for long, and the values have not moved: where they
-    /// have, a copy that was missing has come in, and convergence begins anew.
+    /// Whether the residuals above tolerance have, all in all, not shrunk for long, and the values have not moved:
+    /// where they have, a copy that was missing has come in, and convergence begins anew.
     fn stalled(&mut self, ritz: &Ritz, wanted: usize) -> bool {
         let accepted = (self.config.tolerance * self.norm).max(f64::MIN_POSITIVE);
         let excess: f64 = ritz.wanted(wanted).map(|i| (ritz.residuals[i] / accepted).max(1.0).ln()).sum();
@@ -223,8 +223,8 @@ impl Krylov<'_> {
     }
 }
 
-/// Steps after which Lanczos, from a random vector, has come within [`OUTSTANDING`] of the largest eigenvalue with probability
-/// `1 −` [`MISSED`]: from `1.648 √n exp(−√ε (2j − 1)) ≤ δ` (Kuczyński and Woźniakowski 1992).
+/// Steps after which Lanczos, from a random vector, has come within [`OUTSTANDING`] of the largest eigenvalue with
+/// probability `1 −` [`MISSED`]: from `1.648 √n exp(−√ε (2j − 1)) ≤ δ` (Kuczyński and Woźniakowski 1992).
 fn depth(n: usize) -> usize {
     let logarithm = (1.648 * (n as f64).sqrt() / MISSED).ln();
     (0.5 * (logarithm / OUTSTANDING.sqrt() + 1.0)).ceil() as usize

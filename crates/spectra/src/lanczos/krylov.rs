@@ -145,8 +145,8 @@ impl<'a> Krylov<'a> {
         self.filled + ahead + after <= basis
     }
 
-    /// Multiplies the next block and makes what is new of the product the block after it; how many of its columns come from
-    /// the product.
+    /// Multiplies the next block and makes what is new of the product the block after it; how many of its columns come
+    /// from the product.
     pub(super) fn step(&mut self) -> Result<usize, LanczosError> {
         let (n, p, w) = (self.columns.nrows(), self.filled, self.ahead);
         let room = w.min(n - p - w);

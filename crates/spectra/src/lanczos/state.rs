@@ -13,7 +13,8 @@ const ORTHONORMAL: f64 = 1e4;
 /// Plain numbers, to be stored as the caller likes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LanczosState {
-    /// `[Y, N]` (`n × (p + w)`), column after column: Ritz vectors, the wanted ones first and descending, and the next block.
+    /// `[Y, N]` (`n × (p + w)`), column after column: Ritz vectors, the wanted ones first and descending, and the next
+    /// block.
     pub columns: Vec<f64>,
     /// `θ` (`p`).
     pub values: Vec<f64>,
@@ -43,8 +44,8 @@ impl LanczosState {
 
     /// Keeps the wanted Ritz vectors and the next block, and gives back the memory of the others.
     ///
-    /// What continues from it takes more products: the others are what is known of the rest of the spectrum. Does nothing
-    /// where there is no next block, as all vectors are needed then.
+    /// What continues from it takes more products: the others are what is known of the rest of the spectrum. Does
+    /// nothing where there is no next block, as all vectors are needed then.
     ///
     /// # Panics
     /// As [`LanczosState::basis`], and when fewer vectors are held than are wanted.

@@ -165,15 +165,15 @@ fn copies_are_found_when_asked_for() {
     dense.verify(&lanczos(&dense.A, Wanted::Largest(10), &config, &mut rng(4)).unwrap(), Wanted::Largest(10));
 }
 
-/// A fourth copy of the largest value where the block is three wide: the probe's vector is nearly squeezed out of a narrow basis, and
-/// the copy that it brings comes in long after the others have converged.
+/// A fourth copy of the largest value where the block is three wide: the probe's vector is nearly squeezed out of a
+/// narrow basis, and the copy that it brings comes in long after the others have converged.
 #[test]
 fn a_late_copy_is_no_stall() {
     let copies = [(1.0, 4), (0.75, 2), (0.5, 4), (0.25, 2), (0.0, 5), (-0.25, 3), (-0.5, 2), (-0.75, 4), (-1.0, 1)];
     let values: Vec<f64> = copies.iter().flat_map(|&(value, n)| vec![value; n]).collect();
     let wanted = Wanted::Ends { largest: 4, smallest: 3 };
-    // The narrowest basis that there is may still stall or miss the copy, now and then; where the late copy counts as a stall, it
-    // nearly always stalls.
+    // The narrowest basis that there is may still stall or miss the copy, now and then; where the late copy counts as a
+    // stall, it nearly always stalls.
     for (basis, allowed) in [(23, 0), (15, 4)] {
         let config = LanczosConfig { block: 3, basis: Some(basis), ..Default::default() };
         let stalled = (0..40).filter(|&seed| {

@@ -1,4 +1,4 @@
-//! The bounds of somebody's dense per-sample Hessians: nothing is taken on trust but their symmetry, and that is checked.
+//! The bounds of somebody's dense per-sample Hessians: nothing is taken on trust, symmetry included.
 
 use super::{BoundsError, Curvature, PointwiseExponents, Wedge, WedgeReport};
 use faer::{Mat, MatRef, Side};
@@ -16,8 +16,8 @@ pub struct DenseCheck {
     pub kappa_max: f64,
     /// Least eigenvalue of any `h_p`.
     pub kappa_min: f64,
-    /// Whether every `h_p` is positive semidefinite up to rounding. The right side was checked with `h_diag` if so, and with
-    /// `abs_diag` if not.
+    /// Whether every `h_p` is positive semidefinite up to rounding. The right side was checked with `h_diag` if so, and
+    /// with `abs_diag` if not.
     pub semidefinite: bool,
     /// Every direction's place in the wedge.
     pub report: WedgeReport,
@@ -27,12 +27,13 @@ pub struct DenseCheck {
 
 /// Holds symmetric `h_p` (all `d × d`, weights `1/N`) against `MATH [13]` along the unit columns of `V` (`d × k`).
 ///
-/// Directions with `|vᵀHv| ≤ √ε·κ_max` are flagged, and bounds may be passed by the factor `1 + 8d√ε`: a product `h_p v` has
-/// rounding of order `dε·κ_max`, which is that much of what a direction at the floor has. One dense eigenproblem a sample.
+/// Directions with `|vᵀHv| ≤ √ε·κ_max` are flagged, and bounds may be passed by the factor `1 + 8d√ε`: a product
+/// `h_p v` has rounding of order `dε·κ_max`, which is that much of what a direction at the floor has. One dense
+/// eigenproblem a sample.
 ///
 /// # Errors
-/// [`BoundsError::NotSymmetric`], [`BoundsError::Sample`] for entries that are not finite, [`BoundsError::NotUnit`], and
-/// [`BoundsError::Parameter`] for an ensemble without curvature.
+/// [`BoundsError::NotSymmetric`], [`BoundsError::Sample`] for entries that are not finite, [`BoundsError::NotUnit`],
+/// and [`BoundsError::Parameter`] for an ensemble without curvature.
 ///
 /// # Panics
 /// When there are no samples, or shapes differ.

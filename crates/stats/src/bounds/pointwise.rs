@@ -27,8 +27,8 @@ impl PointwiseExponents {
 
     /// Exponents below `1 − tolerance` or above `2 + tolerance`.
     ///
-    /// Close to `λ' = 1` an exponent is a quotient of two vanishing logarithms and magnifies rounding: count violations with
-    /// [`crate::bounds::Wedge::report`], which does not.
+    /// Close to `λ' = 1` an exponent is a quotient of two vanishing logarithms and magnifies rounding: count violations
+    /// with [`crate::bounds::Wedge::report`], which does not.
     pub fn n_outside(&self, tolerance: f64) -> usize {
         self.values.iter().filter(|&&gamma| !(1.0 - tolerance..=2.0 + tolerance).contains(&gamma)).count()
     }
@@ -36,7 +36,8 @@ impl PointwiseExponents {
 
 /// `γ(v) = ln m'/ln λ'` with `λ' = h/κ_max`, `m' = m₂/κ_max²` (`MATH [14]`).
 ///
-/// `h = vᵀHv` and `m2 = vᵀM₂v` for a unit vector `v`. `None` where it is not defined: `λ'` outside `(0, 1)` or `m' ≤ 0`.
+/// `h = vᵀHv` and `m2 = vᵀM₂v` for a unit vector `v`. `None` where it is not defined: `λ'` outside `(0, 1)` or
+/// `m' ≤ 0`.
 pub fn pointwise_exponent(h: f64, m2: f64, kappa_max: f64) -> Option<f64> {
     let lambda = h / kappa_max;
     let m = m2 / kappa_max / kappa_max;

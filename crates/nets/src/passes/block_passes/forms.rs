@@ -1,7 +1,7 @@
 //! What every sample of a block has along several directions, beside the sum of its Hessian products.
 //!
-//! With `ȧ`, `ż` the derivatives of a layer's input and output along `v`, `δ` the gradient in the output and `δ̇` its derivative,
-//! all of which a Hessian product computes anyway:
+//! With `ȧ`, `ż` the derivatives of a layer's input and output along `v`, `δ` the gradient in the output and `δ̇` its
+//! derivative, all of which a Hessian product computes anyway:
 //!
 //! ```text
 //! g_p·v     = (∂ℓ/∂f)·ḟ
@@ -9,8 +9,8 @@
 //! ‖h_p v‖²  = Σ_weights ‖δ̇ aᵀ + δ ȧᵀ‖² + Σ_biases ‖δ̇‖²
 //! ```
 //!
-//! The second is the second derivative of the loss along `w + tv`: parameters enter every layer linearly, so only the product of a
-//! moving weight with a moving input, and a curved activation, bend its output.
+//! The second is the second derivative of the loss along `w + tv`: parameters enter every layer linearly, so only the
+//! product of a moving weight with a moving input, and a curved activation, bend its output.
 
 use super::super::block::before;
 use super::super::dense::product;
@@ -34,8 +34,8 @@ pub struct Forms<T> {
 impl<T: Scalar> BlockPasses<'_, T> {
     /// [`BlockPasses::hessian`], with what every sample contributes along the directions.
     ///
-    /// At the price of one more product a dense layer behind the first selected one; nothing of length `P` is formed a sample, but for a
-    /// selection with a convolution, whose blocks must have a single sample.
+    /// At the price of one more product a dense layer behind the first selected one; nothing of length `P` is formed a
+    /// sample, but for a selection with a convolution, whose blocks must have a single sample.
     ///
     /// # Panics
     /// When `directions` and `sums` are for different numbers of vectors, or a block of several samples comes with a
