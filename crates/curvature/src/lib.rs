@@ -37,6 +37,7 @@
 
 mod alignment;
 mod directional;
+mod graph;
 mod joint;
 mod kronecker_moment;
 mod layer_moments;
@@ -47,6 +48,7 @@ mod range_eigen;
 
 pub use alignment::{alignments, per_sample_hessians};
 pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
+pub use graph::{GraphCurvatureError, GraphLoss, GraphMoments, GraphOperator, SingleProductSamples};
 pub use joint::{JointError, JointLayers};
 pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,

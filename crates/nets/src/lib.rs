@@ -44,7 +44,7 @@ pub use architecture::{Architecture, ArchitectureError, Bias, DenseLayer, Layer}
 pub use graph::{
     Criterion, DenseGraphSamples, Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer, GraphPasses,
     GraphSamples, GraphSums, Init, Labelled, LayerForm, MemoryEstimate, Model, Objective, ObjectiveError, Responses,
-    TensorRole, ValueId, Variables,
+    SingleProductLayer, TensorRole, ValueId, Variables,
 };
 pub use loss::{Loss, UnknownLoss};
 pub use network::{Network, ParameterError};

@@ -30,6 +30,39 @@ pub enum LayerForm {
     Tied(usize),
 }
 
+/// A layer whose weight is used once for every sample: `z = W a`, so `g_p = δ_p ⊗ a_p` and `h_p = S_p ⊗ a_p a_pᵀ`.
+///
+/// Only [`GraphLayer::single_product`] makes one, so what is defined for these alone (the duality) can ask for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SingleProductLayer {
+    weight: ValueId,
+    value: ValueId,
+    input: ValueId,
+    own: LayerUse,
+}
+
+impl SingleProductLayer {
+    /// The parameter.
+    pub fn weight(&self) -> ValueId {
+        self.weight
+    }
+
+    /// `z`, a bias included.
+    pub fn pre_activation(&self) -> ValueId {
+        self.value
+    }
+
+    /// `a`, or for a convolution what its one window sees it of.
+    pub fn input(&self) -> ValueId {
+        self.input
+    }
+
+    /// How the weight is used.
+    pub fn layer_use(&self) -> LayerUse {
+        self.own
+    }
+}
+
 impl GraphLayer {
     /// The layer of the named weight.
     ///
@@ -71,10 +104,30 @@ impl GraphLayer {
     pub fn form(&self) -> LayerForm {
         let uses = self.uses.iter().map(|(_, own)| own.positions).sum();
         match (self.uses.len(), uses) {
-            (1, 1) => LayerForm::SingleProduct,
+            (1, 1) if self.uses[0].1.groups == 1 => LayerForm::SingleProduct,
             (1, uses) => LayerForm::SumOverUses(uses),
             (_, uses) => LayerForm::Tied(uses),
         }
+    }
+
+    /// The layer as one whose weight is used once for every sample.
+    ///
+    /// # Errors
+    /// When it is used several times: `h_p` then is no single product, and the duality of activities and weights is not
+    /// defined.
+    pub fn single_product(&self, graph: &Graph) -> Result<SingleProductLayer, GraphError> {
+        let used = match self.form() {
+            LayerForm::SingleProduct => {
+                let (value, own) = self.uses[0];
+                let input = Self::input_of(graph, value);
+                return Ok(SingleProductLayer { weight: self.weight, value, input, own });
+            }
+            LayerForm::SumOverUses(uses) => format!("a weight that is used {uses} times for every sample"),
+            LayerForm::Tied(uses) => format!("a tied weight that is used {uses} times for every sample"),
+        };
+        let expected =
+            "one that is used once, for which h = S ⊗ a aᵀ and the duality of activities and weights are defined";
+        Err(GraphError::new(graph.name(self.weight), "layer", used, expected))
     }
 
     /// What the node of a use takes.

@@ -19,7 +19,7 @@ use crate::ops::{At, Operand, Operation, Rule, len};
 
 pub use builder::{GraphBuilder, Init};
 pub use error::GraphError;
-pub use layers::{GraphLayer, LayerForm};
+pub use layers::{GraphLayer, LayerForm, SingleProductLayer};
 pub use memory::MemoryEstimate;
 pub use model::Model;
 pub use objective::{Criterion, Objective, ObjectiveError};
@@ -125,6 +125,20 @@ impl Graph {
             Source::Node(node) => self.nodes[node].operands.iter().copied().map(ValueId).collect(),
             _ => Vec::new(),
         }
+    }
+
+    /// The values of nodes that depend on one of `values`, which are not among them unless one depends on another.
+    pub fn behind(&self, values: &[ValueId]) -> Vec<ValueId> {
+        let mut moves = vec![false; self.values.len()];
+        let mut behind = Vec::new();
+        for node in &self.nodes {
+            let depends = node.operands.iter().any(|&v| moves[v] || values.contains(&ValueId(v)));
+            moves[node.value] = depends;
+            if depends {
+                behind.push(ValueId(node.value));
+            }
+        }
+        behind
     }
 
     /// The inputs, in the order in which they were declared.

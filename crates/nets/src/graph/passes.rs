@@ -191,16 +191,19 @@ impl<T: Scalar> GraphPasses<T> {
         &self.deltas[value.0]
     }
 
-    /// Writes `a_(t,g)` of sample `p` of the block, `[g][t][i]`, what the layer that gives `value` sees.
+    /// Writes `a_(t,g)` of one sample, `[g][t][i]`: what the layer that gives `value` sees of `given`, one sample of
+    /// its first operand or a change of it.
     ///
     /// # Panics
-    /// When no layer gives the value, or `out` has another length.
+    /// When no layer gives the value, or `given` or `out` has another length.
     #[track_caller]
-    pub fn activities(&self, model: &Model<T>, value: ValueId, p: usize, out: &mut [T]) {
+    pub fn activities(&self, model: &Model<T>, value: ValueId, given: &[T], out: &mut [T]) {
         let Source::Node(node) = self.graph.values[value.0].source else { panic!("a value that a layer gives") };
         let node = &self.graph.nodes[node];
-        let operands = self.graph.operands(node, model, &self.values);
-        node.operation.activities(&self.graph.at(node, self.n, &operands, &[], &[]), p, out);
+        let mut operands = self.graph.operands(node, model, &self.values);
+        operands[0].values = given;
+        assert_eq!(given.len(), operands[0].dim(), "one sample of the operand");
+        node.operation.activities(&self.graph.at(node, 1, &operands, &[], &[]), 0, out);
     }
 
     /// Gradients in all that moves, from those in the output.
