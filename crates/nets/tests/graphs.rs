@@ -8,9 +8,10 @@ use parts::{attention, dense, layer_norm};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use superlinear_nets::{
-    Arithmetic, BatchNorm, Concatenate, Convolution, Criterion, Dense, DenseGraphSamples, Embedding, Function, Gather,
-    Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer, GraphPasses, GraphSums, LayerForm, MatrixProduct,
-    MaxPool, Model, Objective, Operation, Reshape, Slice, Transpose, Variables, Window,
+    Activation, Architecture, Arithmetic, BatchNorm, Concatenate, Convolution, Criterion, Dense, DenseGraphSamples,
+    DenseSamples, Embedding, Function, Gather, Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer,
+    GraphPasses, GraphSums, ImageShape, Labelled, LayerForm, Loss, MatrixProduct, MaxPool, Model, Network, Objective,
+    Operation, Reshape, Slice, TangentWorkspace, Transpose, Variables, Window, Workspace,
 };
 
 fn refused(graph: Result<Graph, GraphError>) -> String {
@@ -343,5 +344,52 @@ fn directions_do_not_meet() {
         let apart = product(vectors.as_ref().subcols(k, 1));
         let worst = (together.as_ref().subcols(k, 1) - &apart).norm_max();
         assert!(worst < 1e-14 * together.norm_max(), "{worst:e}");
+    }
+}
+
+/// The paper's networks as graphs give what the passes of their own give, to rounding.
+#[test]
+fn networks_are_graphs() {
+    let image = ImageShape { channels: 2, height: 9, width: 8 };
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    let architectures = [
+        Architecture::mlp(&[7, 6, 5, 3], Activation::Relu).unwrap(),
+        Architecture::mlp(&[7, 6, 5, 3], Activation::Tanh).unwrap(),
+        Architecture::mlp(&[7, 6, 5, 3], Activation::Identity).unwrap(),
+        Architecture::paper_cnn(image).unwrap(),
+    ];
+    for architecture in architectures {
+        let net = Network::<f64>::init(architecture, &mut rng);
+        let model = net.model();
+        assert_eq!(model.params(), net.params());
+        let (N, P) = (20, net.params().len());
+        let inputs = Mat::from_fn(net.architecture().input_dim(), N, |_, _| rng.random::<f64>() - 0.3);
+        let labels: Vec<u8> = (0..N).map(|p| (p % 3) as u8).collect();
+        let samples = DenseSamples::new(inputs.clone(), labels.clone());
+        let direction: Vec<f64> = (0..P).map(|_| rng.random::<f64>() - 0.5).collect();
+        for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
+            let (mut gradient, mut found) = (vec![0.0; P], vec![0.0; P]);
+            let mut workspace = Workspace::new(&net, N);
+            net.loss_and_gradient(inputs.as_ref(), &labels, loss, &mut workspace, &mut gradient);
+            let all: Vec<usize> = (0..N).collect();
+            let objective = Objective::from(loss);
+            model.batch_gradient(&Labelled(&samples), &all, &objective, &mut Vec::new(), &mut found).unwrap();
+            let largest = gradient.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            assert!(gradient.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-13 * largest.max(1e-3)), "{loss}");
+            let mut product = vec![0.0; P];
+            let mut workspace = TangentWorkspace::new(&net);
+            net.hessian_vector(inputs.as_ref(), &labels, loss, &direction, &mut workspace, &mut product);
+            let variables = Variables::all(model.graph());
+            let mut passes = GraphPasses::new(model.graph(), objective, variables.clone());
+            passes.evaluate(&model, &Labelled(&samples), 0..N).unwrap();
+            let vector = faer::MatRef::from_column_major_slice(&direction, P, 1);
+            let mut sums = GraphSums::zeros(&variables, 1);
+            passes.hessian(&model, &GraphDirections::new(&variables, vector), &mut sums);
+            let mut of_graph = Mat::zeros(P, 1);
+            sums.add_to(&variables, 1.0 / N as f64, of_graph.as_mut());
+            let largest = product.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
+            let far = |(i, x): (usize, &f64)| (x - of_graph[(i, 0)]).abs() > 1e-12 * largest.max(1e-3);
+            assert!(!product.iter().enumerate().any(far), "{loss}");
+        }
     }
 }

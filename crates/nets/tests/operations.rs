@@ -428,6 +428,7 @@ fn check(name: &str, graph: Graph, objective: &Objective, inner: &[&str], n: usi
         })
         .collect();
     let found = passes.respond(&model, k, &seeds, &[]);
+    let closed = (inner.len() == 1).then(|| passes.curvature(&model));
     for p in 0..n {
         let truth = Reference::new(&model, objective, &samples, p).in_values(&inner);
         let mut row = 0;
@@ -441,6 +442,11 @@ fn check(name: &str, graph: Graph, objective: &Objective, inner: &[&str], n: usi
             row += dim;
         }
         close(&format!("{name} S of sample {p}"), &S, &truth.hessian);
+        if let Some(closed) = &closed {
+            let S = Mat::from_fn(k, k, |i, j| closed[(p * k + j) * k + i]);
+            close(&format!("{name} S of sample {p} as one"), &S, &truth.hessian);
+            assert_eq!(S, S.transpose().to_owned());
+        }
     }
 }
 

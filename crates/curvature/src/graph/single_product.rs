@@ -3,7 +3,7 @@
 use super::loss::{GraphCurvatureError, block_of, finite_matrix};
 use crate::{KroneckerShape, LayerMoments, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, Par};
+use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use std::ops::Range;
 use superlinear_nets::{GraphPasses, GraphSamples, Model, Objective, SingleProductLayer, Variables, WeightOrder};
@@ -31,7 +31,7 @@ pub struct SingleProductSamples<'a, S> {
 struct Curvatures {
     passes: GraphPasses<f64>,
     held: Range<usize>,
-    /// `[column][sample][row]`.
+    /// `[sample][column][row]`.
     S: Vec<f64>,
 }
 
@@ -142,21 +142,11 @@ impl<'a, S: GraphSamples<f64>> SingleProductSamples<'a, S> {
         if !at.held.contains(&p) {
             let first = p / TOGETHER * TOGETHER;
             at.held = first..self.n_samples().min(first + TOGETHER);
-            let n = at.held.len();
             at.passes.evaluate(self.model, self.samples, at.held.clone()).expect("all samples were passed before");
-            let unit = (0..d * n * d).map(|i| if i / (n * d) == i % d { 1.0 } else { 0.0 }).collect();
-            at.S = at.passes.respond(self.model, d, &[unit], &[]).gradients.remove(0);
+            at.S = at.passes.curvature(self.model);
         }
-        let n = at.held.len();
         let own = p - at.held.start;
-        for j in 0..d {
-            for i in j..d {
-                // The mean of both halves, which differ by rounding.
-                let [a, b] = [(i, j), (j, i)].map(|(i, j)| at.S[(j * n + own) * d + i]);
-                S[(i, j)] = 0.5 * (a + b);
-                S[(j, i)] = 0.5 * (a + b);
-            }
-        }
+        S.copy_from(MatRef::from_column_major_slice(&at.S[own * d * d..(own + 1) * d * d], d, d));
     }
 
     /// Moments `E_p[A_p ⊗ a_p a_pᵀ]`, with `vech(A_p)` written by `fill(S_p, scratch, p, to)`.

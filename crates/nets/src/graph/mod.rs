@@ -5,7 +5,9 @@
 
 mod buffers;
 mod builder;
+mod curvature;
 mod error;
+mod from_network;
 mod layers;
 mod memory;
 mod model;

@@ -22,12 +22,12 @@ use std::sync::Arc;
 /// flat.
 #[derive(Clone, Debug)]
 pub struct GraphPasses<T> {
-    graph: Arc<Graph>,
-    objective: Objective,
-    variables: Variables,
+    pub(super) graph: Arc<Graph>,
+    pub(super) objective: Objective,
+    pub(super) variables: Variables,
     /// Values that depend on a variable.
-    moves: Vec<bool>,
-    n: usize,
+    pub(super) moves: Vec<bool>,
+    pub(super) n: usize,
     targets: Vec<f64>,
     /// By value; empty where a model or nobody has it.
     values: Vec<Vec<T>>,
@@ -35,7 +35,7 @@ pub struct GraphPasses<T> {
     saved: Vec<Vec<T>>,
     /// Gradient in every value that moves.
     deltas: Vec<Vec<T>>,
-    buffers: Buffers<T>,
+    pub(super) buffers: Buffers<T>,
 }
 
 /// What `K` changes of inner values do, one block of samples a direction: `[k][p][entry]`.
@@ -340,8 +340,12 @@ impl<T: Scalar> GraphPasses<T> {
         let mut tangents = self.tangents(model, k, None, seeds);
         let moved = watched.iter().map(|value| tangents[value.0].clone()).collect();
         let mut gradients = vec![Vec::new(); graph.values.len()];
-        let act = |passes: &Self, p: usize, f: &[T], moved: &[T], out: &mut [T]| {
-            passes.logit_product(Order::Hessian, p, f, moved, out);
+        // Many directions meet the same Hessian in the outputs.
+        let dim = len(&graph.values[graph.output].shape);
+        let hessians: Vec<_> = (0..self.n).filter(|_| dim <= k).map(|p| self.output_hessian(p)).collect();
+        let act = |passes: &Self, p: usize, f: &[T], moved: &[T], out: &mut [T]| match hessians.get(p) {
+            None => passes.logit_product(Order::Hessian, p, f, moved, out),
+            Some(Q) => moved.iter().enumerate().for_each(|(j, &x)| add_scaled(out, x, Q.col_as_slice(j))),
         };
         gradients[graph.output] = self.at_output(k, &tangents, act);
         self.back(model, k, &mut gradients, Some(&mut tangents), None, Keep::Variables);
@@ -413,6 +417,21 @@ impl<T: Scalar> GraphPasses<T> {
         gradient
     }
 
+    /// `∂²ℓ_p/∂f²` of one sample of the block.
+    pub(super) fn output_hessian(&self, p: usize) -> faer::Mat<T> {
+        let output = self.graph.output;
+        let dim = len(&self.graph.values[output].shape);
+        let mut Q = faer::Mat::zeros(dim, dim);
+        let mut unit = vec![T::ZERO; dim];
+        for j in 0..dim {
+            unit[j] = T::ONE;
+            let f = &self.values[output][p * dim..(p + 1) * dim];
+            self.logit_product(Order::Hessian, p, f, &unit, Q.col_as_slice_mut(j));
+            unit[j] = T::ZERO;
+        }
+        Q
+    }
+
     /// Derivatives of all that moves along `k` directions; of parameters the directions themselves are copied.
     fn tangents(
         &mut self,
@@ -454,7 +473,7 @@ impl<T: Scalar> GraphPasses<T> {
 
     /// The reverse pass of `k` gradients at once, from those in the output. With `moved` they are derivatives of the
     /// block's own gradients, and what bends is added. What is not kept is given back as soon as it is used up.
-    fn back(
+    pub(super) fn back(
         &mut self,
         model: &Model<T>,
         k: usize,
@@ -529,7 +548,8 @@ impl<T: Scalar> GraphPasses<T> {
         if let Some(moved) = moved {
             let moved: Vec<Option<&[T]>> =
                 node.operands.iter().map(|&v| Some(&moved[v][..]).filter(|moved| !moved.is_empty())).collect();
-            if moved.iter().any(Option::is_some) && !self.deltas[node.value].is_empty() {
+            let moves: Vec<bool> = moved.iter().map(Option::is_some).collect();
+            if node.operation.bends(&moves) && !self.deltas[node.value].is_empty() {
                 node.operation.bend(&at, k, &self.deltas[node.value], &moved, &mut parts);
             }
         }
@@ -548,7 +568,7 @@ impl<T: Scalar> GraphPasses<T> {
 
 /// Which gradients a reverse pass leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     All,
     Variables,
     Nothing,

@@ -256,6 +256,15 @@ impl Rule for Arithmetic {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        match self {
+            Self::Add | Self::Subtract => false,
+            Self::Multiply => moves[0] && moves[1],
+            Self::Divide => moves[1],
+            Self::Power => true,
+        }
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,

@@ -97,6 +97,10 @@ impl Rule for BatchNorm {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        moves[0] && moves[1]
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,

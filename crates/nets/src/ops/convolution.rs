@@ -212,6 +212,10 @@ impl Rule for Convolution {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        moves[0] && moves[1]
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,

@@ -259,6 +259,10 @@ impl Rule for Function {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        self.is_curved() && moves[0]
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,

@@ -128,6 +128,10 @@ impl Rule for MatrixProduct {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        moves[0] && moves[1]
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,

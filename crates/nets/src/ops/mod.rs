@@ -253,6 +253,11 @@ pub(crate) trait Rule {
         }
     }
 
+    /// Whether [`Rule::bend`] adds anything where these operands move.
+    fn bends(&self, _moves: &[bool]) -> bool {
+        false
+    }
+
     /// Adds the derivative of `(∂f/∂x_i)ᵀ δ` along `k` directions, with the one `δ` held.
     fn bend<T: Scalar>(
         &self,
@@ -388,6 +393,9 @@ macro_rules! operations {
             }
             fn reverse<T: Scalar>(&self, at: &At<'_, T>, k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
                 match self { $(Self::$name(op) => op.reverse(at, k, delta, into),)* }
+            }
+            fn bends(&self, moves: &[bool]) -> bool {
+                match self { $(Self::$name(op) => op.bends(moves),)* }
             }
             fn bend<T: Scalar>(
                 &self,

@@ -111,6 +111,10 @@ impl Rule for Normalise {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        moves[0]
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,

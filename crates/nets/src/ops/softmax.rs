@@ -54,6 +54,10 @@ impl Rule for Softmax {
         }
     }
 
+    fn bends(&self, moves: &[bool]) -> bool {
+        moves[0]
+    }
+
     fn bend<T: Scalar>(
         &self,
         at: &At<'_, T>,
