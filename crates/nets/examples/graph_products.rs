@@ -51,7 +51,7 @@ fn measure<T: superlinear_nets::Scalar>(name: &str, graph: Graph, n: usize) -> R
     let mut passes = GraphPasses::new(&graph, Objective::from(Criterion::cross_entropy()), variables.clone());
     let mut gradient = GraphSums::zeros(&variables, 1);
     let best = |f: &mut dyn FnMut()| {
-        (0..7).map(|_| (Instant::now(), f()).0.elapsed().as_secs_f64()).fold(f64::INFINITY, f64::min)
+        (0..25).map(|_| (Instant::now(), f()).0.elapsed().as_secs_f64()).fold(f64::INFINITY, f64::min)
     };
     let first = best(&mut || {
         passes.gradient(&model, &samples, 0..n, &mut gradient).expect("samples fit");

@@ -11,9 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use reference::Reference;
 use superlinear_nets::{
     Arithmetic, AveragePool, BatchNorm, Concatenate, Convolution, Criterion, Dense, DenseGraphSamples, Embedding,
-    Expand, Function, Gather, Graph, GraphBuilder, GraphDirections, GraphPasses, GraphSums, MatrixProduct, MaxPool,
-    Model, Normalise, Objective, Reduce, Reduction, Reshape, Slice, Softmax, TensorRole, Together, Transpose, ValueId,
-    Variables, WeightOrder, Window,
+    Expand, Function, Gather, Graph, GraphBuilder, GraphDirections, GraphPasses, GraphSamples, GraphSums,
+    MatrixProduct, MaxPool, Model, Normalise, Objective, Reduce, Reduction, Reshape, Slice, Softmax, TensorRole,
+    Together, Transpose, ValueId, Variables, WeightOrder, Window,
 };
 
 /// Relative to the largest entry of what is compared.
@@ -350,6 +350,23 @@ fn samples(model: &Model<f64>, objective: &Objective, n: usize, rng: &mut impl R
     DenseGraphSamples::new(inputs, targets)
 }
 
+/// The same samples in single precision.
+struct Narrow<'a>(&'a DenseGraphSamples<f64>);
+
+impl GraphSamples<f32> for Narrow<'_> {
+    fn n_samples(&self) -> usize {
+        GraphSamples::<f64>::n_samples(self.0)
+    }
+    fn write_input(&self, p: usize, input: usize, out: &mut [f32]) {
+        let mut wide = vec![0.0; out.len()];
+        self.0.write_input(p, input, &mut wide);
+        out.iter_mut().zip(wide).for_each(|(x, wide)| *x = wide as f32);
+    }
+    fn write_target(&self, p: usize, out: &mut [f64]) {
+        GraphSamples::<f64>::write_target(self.0, p, out);
+    }
+}
+
 #[track_caller]
 fn close(what: &str, found: &Mat<f64>, truth: &Mat<f64>) {
     let scale = truth.norm_max().max(1e-3);
@@ -385,6 +402,16 @@ fn check(name: &str, graph: Graph, objective: &Objective, inner: &[&str], n: usi
     assert!((loss - total).abs() < 1e-11 * total.abs().max(1.0), "{name}: loss {loss}, {total}");
     let gradient = truths.iter().fold(Mat::zeros(P, 1), |sum, truth| sum + column(&truth.gradient));
     close(&format!("{name} gradient"), &sum_of(&sums), &gradient);
+    // In single precision the same, to its rounding.
+    let single = model.cast::<f32>();
+    let narrow = Narrow(&samples);
+    let mut narrow_passes = GraphPasses::new(single.graph(), objective.clone(), variables.clone());
+    let mut narrow_sums = GraphSums::zeros(&variables, 1);
+    narrow_passes.gradient(&single, &narrow, 0..n, &mut narrow_sums).unwrap();
+    let mut found = Mat::<f32>::zeros(P, 1);
+    narrow_sums.add_to(&variables, 1.0, found.as_mut());
+    let worst = (0..P).map(|i| (f64::from(found[(i, 0)]) - gradient[(i, 0)]).abs()).fold(0.0, f64::max);
+    assert!(worst <= 1e-3 * gradient.norm_max().max(1e-3), "{name}: off by {worst:e} in single precision");
     // Products with the sum of Hessians, three directions at once, twice with the block's values kept.
     let vectors = Mat::from_fn(P, 3, |_, _| 2.0 * rng.random::<f64>() - 1.0);
     let directions = GraphDirections::new(&variables, vectors.as_ref());

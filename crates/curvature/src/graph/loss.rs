@@ -45,13 +45,13 @@ pub enum GraphCurvatureError {
     },
 }
 
-/// Samples that go through a graph together, so that their values stay in the cache.
+/// Samples that go through a graph together: enough for large products, few enough for the memory of eight parts.
 pub(super) fn block_of<T>(model: &Model<T>) -> usize
 where
     T: Scalar,
 {
     /// Numbers of a block.
-    const NUMBERS: usize = 1 << 19;
+    const NUMBERS: usize = 1 << 21;
     let graph = model.graph();
     let of_sample: usize = graph.nodes().map(|value| graph.shape(value).iter().product::<usize>()).sum();
     (NUMBERS / of_sample.max(1)).clamp(1, 64)

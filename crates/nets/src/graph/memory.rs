@@ -46,8 +46,11 @@ impl MemoryEstimate {
         let value = &graph.values[node.value];
         match &node.operation {
             Operation::Convolution(convolution) => {
-                let channels = graph.values[node.operands[0]].shape[0] / convolution.groups;
-                channels * len(&convolution.window.kernel) * len(&value.shape[1..])
+                let input = &graph.values[node.operands[0]].shape;
+                let unfolded = input[0] / convolution.groups * len(&convolution.window.kernel) * len(&value.shape[1..]);
+                // Padded 3×3: patches or tiles, and images in the order of pixels.
+                let pixels = n * (len(input) + len(&value.shape));
+                unfolded.max(8 * pixels + 16 * graph.entries(node.operands[1], 1))
             }
             Operation::Arithmetic(_) => {
                 let broadcast = node.maps.iter().filter(|map| !map.is_empty()).count();

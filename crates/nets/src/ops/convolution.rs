@@ -1,7 +1,8 @@
 //! Convolutions of any kernel, stride, padding, dilation and groups, as products over unfolded windows.
 
+use super::three_by_three::ThreeByThree;
 use super::{At, Given, Gradients, LayerUse, Misfit, Moved, OutputOrder, Rule, WeightOrder, Window, len, shown};
-use crate::Scalar;
+use crate::{ImageShape, Scalar};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 
@@ -31,6 +32,13 @@ struct Sizes {
 }
 
 impl Convolution {
+    /// The kernels of most convolutions, for `n` samples at a time.
+    fn three_by_three<T: Scalar>(&self, at: &At<'_, T>) -> Option<ThreeByThree<T>> {
+        let &[channels, height, width] = at.operands[0].shape else { return None };
+        let fits = self.window == Window::square(3).padding(1) && self.groups == 1;
+        fits.then(|| ThreeByThree::new(ImageShape { channels, height, width }, at.shape[0], at.n))
+    }
+
     fn sizes(&self, image: &[usize], shape: &[usize]) -> Sizes {
         let (channels, size, windows) = self.window.over(image).expect("the shape rule has checked it");
         let c_in = channels / self.groups;
@@ -134,7 +142,6 @@ impl Rule for Convolution {
 
     fn forward<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T]) {
         let sizes = self.sizes(at.operands[0].shape, at.shape);
-        let mut scratch = sizes.scratch();
         let accum = match at.operands.get(2) {
             None => Accum::Replace,
             Some(bias) => {
@@ -143,6 +150,11 @@ impl Rule for Convolution {
                 Accum::Add
             }
         };
+        if let Some(mut fast) = self.three_by_three(at) {
+            fast.arrange(at.operands[1].values);
+            return fast.forward(&fast.input_pixels(at.operands[0].values), out, accum);
+        }
+        let mut scratch = sizes.scratch();
         let groups = at.operands[0].values.chunks_exact(sizes.input).zip(out.chunks_exact_mut(sizes.output()));
         for ((input, out), weight) in groups.zip(at.operands[1].values.chunks_exact(sizes.weight()).cycle()) {
             sizes.forward(weight, sizes.unfold(input, &mut scratch), accum, out);
@@ -151,7 +163,6 @@ impl Rule for Convolution {
 
     fn tangent<T: Scalar>(&self, at: &At<'_, T>, k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
         let sizes = self.sizes(at.operands[0].shape, at.shape);
-        let mut scratch = sizes.scratch();
         let block = out.len() / k;
         let mut accum = Accum::Replace;
         if let Some(bias) = moved.get(2).copied().flatten() {
@@ -161,6 +172,24 @@ impl Rule for Convolution {
             }
             accum = Accum::Add;
         }
+        if let Some(mut fast) = self.three_by_three(at) {
+            if let Some(directions) = moved[1] {
+                let a = fast.input_pixels(at.operands[0].values);
+                for (V, out) in directions.chunks_exact(directions.len() / k).zip(out.chunks_exact_mut(block)) {
+                    fast.arrange(V);
+                    fast.forward(&a, out, accum);
+                }
+                accum = Accum::Add;
+            }
+            if let Some(moved) = moved[0] {
+                fast.arrange(at.operands[1].values);
+                for (moved, out) in moved.chunks_exact(moved.len() / k).zip(out.chunks_exact_mut(block)) {
+                    fast.forward(&fast.input_pixels(moved), out, accum);
+                }
+            }
+            return;
+        }
+        let mut scratch = sizes.scratch();
         if let Some(directions) = moved[1] {
             let per_direction = directions.len() / k;
             for (group, input) in at.operands[0].values.chunks_exact(sizes.input).enumerate() {
@@ -183,7 +212,6 @@ impl Rule for Convolution {
 
     fn reverse<T: Scalar>(&self, at: &At<'_, T>, k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
         let sizes = self.sizes(at.operands[0].shape, at.shape);
-        let mut scratch = sizes.scratch();
         let block = delta.len() / k;
         if let Some(Some(into)) = into.get_mut(2) {
             let c_out = into.len() / k;
@@ -193,6 +221,22 @@ impl Rule for Convolution {
                 }
             }
         }
+        if let Some(mut fast) = self.three_by_three(at) {
+            let a = into[1].is_some().then(|| fast.input_pixels(at.operands[0].values));
+            fast.arrange(at.operands[1].values);
+            for (k, delta) in delta.chunks_exact(block).enumerate() {
+                let delta = fast.output_pixels(delta);
+                if let (Some(into), Some(a)) = (&mut into[1], &a) {
+                    fast.weight_gradient(a, &delta, &mut into[at.range(1, k, 0)]);
+                }
+                if let Some(into) = &mut into[0] {
+                    let block = at.n * at.operands[0].dim();
+                    fast.backward(&delta, &mut into[k * block..(k + 1) * block]);
+                }
+            }
+            return;
+        }
+        let mut scratch = sizes.scratch();
         if let Some(into) = &mut into[1] {
             let per_direction = into.len() / k;
             for (group, input) in at.operands[0].values.chunks_exact(sizes.input).enumerate() {
@@ -225,6 +269,22 @@ impl Rule for Convolution {
         into: &mut Gradients<'_, T>,
     ) {
         let sizes = self.sizes(at.operands[0].shape, at.shape);
+        if let Some(mut fast) = self.three_by_three(at) {
+            let delta = fast.output_pixels(delta);
+            for k in 0..k {
+                let block = at.n * at.operands[0].dim();
+                let block = k * block..(k + 1) * block;
+                if let (Some(directions), Some(into)) = (moved[1], &mut into[0]) {
+                    fast.arrange(&directions[at.range(1, k, 0)]);
+                    fast.backward(&delta, &mut into[block.clone()]);
+                }
+                if let (Some(moved), Some(into)) = (moved[0], &mut into[1]) {
+                    let moved = fast.input_pixels(&moved[block]);
+                    fast.weight_gradient(&moved, &delta, &mut into[at.range(1, k, 0)]);
+                }
+            }
+            return;
+        }
         let mut scratch = sizes.scratch();
         if let (Some(directions), Some(into)) = (moved[1], &mut into[0]) {
             let block = into.len() / k;

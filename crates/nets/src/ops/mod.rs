@@ -35,6 +35,7 @@ mod reduce;
 mod reshape;
 mod slice;
 mod softmax;
+mod three_by_three;
 mod transpose;
 mod window;
 

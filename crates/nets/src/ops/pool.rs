@@ -1,6 +1,6 @@
 //! The largest or the mean of every window of an image.
 
-use super::{At, Given, Gradients, Misfit, Moved, Rule, Window, exactly};
+use super::{At, Given, Gradients, Misfit, Moved, Rule, Window, exactly, len};
 use crate::Scalar;
 
 /// The largest entry of every window of every channel; the first of equals, as in PyTorch. Padding is never the
@@ -41,6 +41,24 @@ fn for_windows(window: &Window, image: &[usize], mut each: impl FnMut(usize, &[u
     let (channels, size, windows) = window.over(image).expect("the shape rule has checked it");
     let mut pixels = Vec::with_capacity(window.kernel[0] * window.kernel[1]);
     let mut at = 0;
+    if window.padding == [0; 4] {
+        // All windows look alike.
+        let corner = |row: usize, column: usize| row * size[1] + column;
+        for i in 0..window.kernel[0] {
+            pixels.extend((0..window.kernel[1]).map(|j| corner(i * window.dilation[0], j * window.dilation[1])));
+        }
+        let mut last = 0;
+        for (channel, y) in (0..channels).flat_map(|c| (0..windows[0]).map(move |y| (c, y))) {
+            for x in 0..windows[1] {
+                let first = channel * size[0] * size[1] + corner(y * window.stride[0], x * window.stride[1]);
+                pixels.iter_mut().for_each(|pixel| *pixel = *pixel + first - last);
+                last = first;
+                each(at, &pixels);
+                at += 1;
+            }
+        }
+        return;
+    }
     for channel in 0..channels {
         for (y, x) in (0..windows[0]).flat_map(|y| (0..windows[1]).map(move |x| (y, x))) {
             pixels.clear();
@@ -66,22 +84,18 @@ fn largest<T: Scalar>(image: &[T], pixels: &[usize]) -> usize {
     best
 }
 
-impl MaxPool {
-    /// Where the largest entries stand, of every output of sample `p`.
-    fn largest<T: Scalar>(&self, at: &At<'_, T>, p: usize, to: &mut Vec<usize>) {
-        let image = at.of(0, p);
-        to.clear();
-        for_windows(&self.window, at.operands[0].shape, |_, pixels| to.push(largest(image, pixels)));
-    }
-}
-
 impl Rule for MaxPool {
     fn name(&self) -> &'static str {
         "max-pool"
     }
 
     fn shape(&self, given: &[Given<'_>]) -> Result<Vec<usize>, Misfit> {
-        shape(&self.window, given)
+        let shape = shape(&self.window, given)?;
+        match len(given[0].shape) {
+            // Positions are kept as numbers, of which f32 has all up to here.
+            n if n > 1 << 24 => Err(Misfit::new(format!("{n} entries an image"), "at most 2²⁴")),
+            _ => Ok(shape),
+        }
     }
 
     fn forward<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T]) {
@@ -91,29 +105,35 @@ impl Rule for MaxPool {
         }
     }
 
-    fn tangent<T: Scalar>(&self, at: &At<'_, T>, k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
-        let Some(moved) = moved[0] else { return };
-        let mut from = Vec::new();
-        for p in 0..at.n {
-            self.largest(at, p, &mut from);
-            for k in 0..k {
-                let moved = &moved[at.range(0, k, p)];
-                let out = &mut out[(k * at.n + p) * at.dim()..][..at.dim()];
-                out.iter_mut().zip(&from).for_each(|(y, &i)| *y = moved[i]);
-            }
+    /// Where the largest stands in its image.
+    fn saved(&self, shape: &[usize]) -> usize {
+        len(shape)
+    }
+
+    fn forward_saving<T: Scalar>(&self, at: &At<'_, T>, out: &mut [T], saved: &mut [T]) {
+        let samples = out.chunks_exact_mut(at.dim()).zip(saved.chunks_exact_mut(at.dim()));
+        for (p, (out, saved)) in samples.enumerate() {
+            let image = at.of(0, p);
+            for_windows(&self.window, at.operands[0].shape, |k, pixels| {
+                let from = largest(image, pixels);
+                (out[k], saved[k]) = (image[from], T::of(from as f64));
+            });
         }
     }
 
-    fn reverse<T: Scalar>(&self, at: &At<'_, T>, k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
+    fn tangent<T: Scalar>(&self, at: &At<'_, T>, _k: usize, moved: &Moved<'_, T>, out: &mut [T]) {
+        let Some(moved) = moved[0] else { return };
+        let images = moved.chunks_exact(at.operands[0].dim()).zip(out.chunks_exact_mut(at.dim()));
+        for ((moved, out), from) in images.zip(at.saved.chunks_exact(at.dim()).cycle()) {
+            out.iter_mut().zip(from).for_each(|(y, from)| *y = moved[from.f64() as usize]);
+        }
+    }
+
+    fn reverse<T: Scalar>(&self, at: &At<'_, T>, _k: usize, delta: &[T], into: &mut Gradients<'_, T>) {
         let Some(into) = &mut into[0] else { return };
-        let mut from = Vec::new();
-        for p in 0..at.n {
-            self.largest(at, p, &mut from);
-            for k in 0..k {
-                let delta = &delta[(k * at.n + p) * at.dim()..][..at.dim()];
-                let into = &mut into[at.range(0, k, p)];
-                delta.iter().zip(&from).for_each(|(&d, &i)| into[i] += d);
-            }
+        let images = into.chunks_exact_mut(at.operands[0].dim()).zip(delta.chunks_exact(at.dim()));
+        for ((into, delta), from) in images.zip(at.saved.chunks_exact(at.dim()).cycle()) {
+            delta.iter().zip(from).for_each(|(&d, from)| into[from.f64() as usize] += d);
         }
     }
 }

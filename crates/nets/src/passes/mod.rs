@@ -7,7 +7,7 @@
 
 mod block;
 mod block_passes;
-mod conv;
+pub(crate) mod conv;
 pub(crate) mod dense;
 mod directions;
 mod factored;
