@@ -9,7 +9,7 @@
 //! | [`arrays`] | arrays from other programs: npy, npz, safetensors |
 //! | [`records`] | our own records, with and without a right checksum |
 //! | [`images`] | IDX, CIFAR-10, and the archives that data sets are imported from |
-//! | `words` | `part.json` and command lines |
+//! | `words` | `results.json`, plans and command lines |
 
 pub mod arrays;
 pub mod images;
@@ -23,7 +23,7 @@ pub use records::record;
 #[cfg(feature = "xtask")]
 pub use records::run_record;
 #[cfg(feature = "xtask")]
-pub use words::{command_line, part};
+pub use words::{command_line, manifest, plan};
 
 /// A function of any bytes: whether they could be read.
 pub type Target = fn(&[u8]) -> bool;
@@ -35,10 +35,12 @@ pub const TARGETS: &[(&str, Target)] = &[
     #[cfg(feature = "xtask")]
     ("command_line", command_line),
     ("idx", idx),
+    #[cfg(feature = "xtask")]
+    ("manifest", manifest),
     ("npy", npy),
     ("npz", npz),
     #[cfg(feature = "xtask")]
-    ("part", part),
+    ("plan", plan),
     ("record", record),
     #[cfg(feature = "xtask")]
     ("run_record", run_record),

@@ -5,10 +5,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+#[cfg(feature = "xtask")]
+use superlinear_experiments::outside::{self, RUN_RECORDS};
 use superlinear_store::matrix::DenseMatrix;
 use superlinear_store::record::{ENVELOPE_VERSION, MAGIC, Record, from_bytes, to_bytes};
-#[cfg(feature = "xtask")]
-use xtask::outside::{self, RUN_RECORDS};
 
 /// A record with a field of every type that records here have.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

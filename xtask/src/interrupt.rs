@@ -5,18 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// The user asked to stop.
-#[derive(Debug)]
-pub(crate) struct Interrupted;
-
-impl std::fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("interrupted: nothing was written")
-    }
-}
-
-impl std::error::Error for Interrupted {}
-
 /// From here on Ctrl-C asks to stop; a second one stops at once.
 ///
 /// # Errors
@@ -33,12 +21,4 @@ pub(crate) fn listen() -> Result<()> {
 /// Whether the user asked to stop.
 pub(crate) fn requested() -> bool {
     REQUESTED.load(Ordering::SeqCst)
-}
-
-/// An error once the user asked to stop.
-///
-/// # Errors
-/// [`Interrupted`].
-pub(crate) fn check() -> Result<()> {
-    if requested() { Err(Interrupted.into()) } else { Ok(()) }
 }

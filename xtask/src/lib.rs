@@ -1,48 +1,20 @@
-//! What composes the crates: which runs the paper makes, and how their numbers are shown.
+//! The command line of the project: it composes the crates, and keeps house.
 //!
-//! How a number is computed is the crates' business; this library only says which, and draws, tabulates and reports
-//! them. `cargo xtask --help` lists the commands.
-#![allow(non_snake_case)]
+//! How a number is computed is the crates' business, which runs there are `superlinear-experiments`', how they are shown
+//! `superlinear-report`'s. `cargo xtask --help` lists the commands.
 
-mod ci;
-mod claims;
 mod cli;
-mod data;
-mod estimate;
-mod experiment;
-mod export;
-mod failure;
-mod finished_run;
-mod fits;
-mod headline;
-mod identity;
+mod commands;
 mod interrupt;
-mod merge;
-mod outputs;
 pub mod outside;
-mod parameters;
-mod part;
-mod plan;
-mod progress;
+mod plans;
 mod provenance;
-mod publish;
-mod record;
-mod report;
-mod reproduce;
-mod resample;
-mod run_dir;
-mod runs;
-mod schedule;
-mod shard;
-mod spectral;
-mod spectrum;
-mod summary;
 mod tidy;
-mod verify;
-mod work;
+mod voice;
 mod workspace;
 
 use clap::Parser;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Parses the command line and runs its command. Errors go to standard error in one line.
@@ -50,7 +22,7 @@ pub fn run() -> ExitCode {
     let cli = cli::Cli::parse();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<interrupt::Interrupted>() => {
+        Err(error) if error.is::<superlinear_experiments::observer::Stopped>() => {
             report_error(&format!("{error}"));
             ExitCode::from(130)
         }
@@ -61,7 +33,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-#[allow(clippy::print_stderr)]
 fn report_error(line: &str) {
-    eprintln!("{line}");
+    // Where nobody listens, the exit status tells.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

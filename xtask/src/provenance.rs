@@ -1,29 +1,16 @@
 //! Where results come from: commit, machine, data.
 
-use crate::identity::Key;
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 use std::process::Command;
+use superlinear_experiments::identity::Key;
+use superlinear_experiments::provenance::Provenance;
 
-/// What made a set of results.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Provenance {
-    /// Commit of the working tree, with `-dirty` when it differs; `unknown` outside a repository.
-    pub(crate) commit: String,
-    /// Operating system and processor.
-    pub(crate) machine: String,
-    /// Version of this software.
-    pub(crate) version: String,
-}
-
-impl Provenance {
-    /// Looks around. To be called when a command begins: hours later the tree may be at another commit.
-    pub(crate) fn here() -> Self {
-        Self {
-            commit: commit().unwrap_or_else(|| "unknown".to_owned()),
-            machine: machine(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+/// This program, on this machine.
+pub(crate) fn here() -> Provenance {
+    Provenance {
+        commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+        machine: machine(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

@@ -329,14 +329,14 @@ fn a_record_of_a_later_version_stops_it_and_stays() {
 #[test]
 fn a_record_of_an_earlier_analysis_is_named_and_the_layer_analysed_again() {
     let folder = a_copy();
-    let path = records(folder.path(), "layer2-epoch-0010").remove(0);
+    let path = records(folder.path(), "layer2-epoch-0020").remove(0);
     let mut bytes = fs::read(&path).unwrap();
     // Behind magic, envelope version, length of the kind and `layer`.
     bytes[8 + 2 + 2 + 5] = 1;
     bytes.truncate(bytes.len() - 32);
     bytes.extend(Sha256::digest(&bytes));
     // Its name holds the hash of what the earlier analysis was a function of.
-    let earlier = path.with_file_name("layer2-epoch-0010-0123456789abcdef.rec");
+    let earlier = path.with_file_name("layer2-epoch-0020-0123456789abcdef.rec");
     fs::write(&earlier, &bytes).unwrap();
     fs::remove_file(&path).unwrap();
     let named = format!("{}: version 1 of the analysis, expected 2", earlier.display());
@@ -379,7 +379,7 @@ fn as_much_is_kept_as_was_asked_for() {
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("nothing to do"));
     // Another process that works here may still look for the runs: who leaves last removes them.
     let other = lock::try_share(&folder.path().join("tiny/runs/.locks/at-work")).unwrap().unwrap();
-    fs::remove_file(folder.path().join("tiny/part.json")).unwrap();
+    fs::remove_file(folder.path().join("tiny/results.json")).unwrap();
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("to another process"));
     assert_eq!(records(folder.path(), "training.rec").len(), 2);
     drop(other);

@@ -91,6 +91,28 @@ impl HeatMap {
         Self { rows, cols, cell_rows, cell_cols, cells, dropped, colors, bar_label }
     }
 
+    /// The same map with neighbouring cells merged, by [`Reduce::LargestMagnitude`], into the smallest cells that all
+    /// hold equally many entries: blocks of one and of two rows in turn, say, would show as stripes that the matrix
+    /// does not have. Unchanged where that takes more than four cells a side, since larger blocks differ little.
+    pub fn into_even_cells(self) -> Self {
+        let merged = |n: usize, cells: usize| {
+            let is_even = |k: &usize| cells.is_multiple_of(*k) && n.is_multiple_of(cells / k);
+            (1..=4).find(|k| *k < cells && is_even(k)).unwrap_or(1)
+        };
+        let (tall, wide) = (merged(self.rows, self.cell_rows), merged(self.cols, self.cell_cols));
+        let (cell_rows, cell_cols) = (self.cell_rows / tall, self.cell_cols / wide);
+        let mut cells = Vec::with_capacity(cell_rows * cell_cols);
+        for i in 0..cell_rows {
+            for j in 0..cell_cols {
+                let block = (i * tall..(i + 1) * tall)
+                    .flat_map(|r| self.cells[r * self.cell_cols..][j * wide..(j + 1) * wide].iter().copied())
+                    .filter(|v| v.is_finite());
+                cells.push(Reduce::LargestMagnitude.block(&block.collect::<Vec<f64>>()));
+            }
+        }
+        Self { cell_rows, cell_cols, cells, ..self }
+    }
+
     pub(crate) fn extent(&self) -> [(f64, f64); 2] {
         [(0.5, self.cols as f64 + 0.5), (0.5, self.rows as f64 + 0.5)]
     }
@@ -292,6 +314,20 @@ mod tests {
         assert_eq!(given, HeatMap::from_fn((n, n), identity, Reduce::Middle, PLAIN, "").unwrap());
         let ragged = HeatMap::from_reduced((n, 3), vec![0.0; 7], PLAIN, "").unwrap_err();
         assert_eq!(ragged, PlotError::HeatMapShape { rows: 200, cols: 3, found: 7 });
+    }
+
+    #[test]
+    fn even_cells_hold_equally_many_entries() {
+        // Blocks of one and two rows in turn become blocks of three.
+        let value = |r: usize, c: usize| (r * 300 + c) as f64;
+        let map = HeatMap::from_fn((300, 300), value, Reduce::LargestMagnitude, PLAIN, "").unwrap();
+        let even = map.into_even_cells();
+        assert_eq!((even.cell_shape(), even.extent()), ((100, 100), [(0.5, 300.5); 2]));
+        assert_eq!((even.cells[0], even.cells[101]), (value(2, 2), value(5, 5)));
+        for n in [1, 120, 200, 400, 2501] {
+            let map = HeatMap::from_fn((n, 200), |_, _| 1.0, Reduce::Mean, PLAIN, "").unwrap();
+            assert_eq!(map.clone().into_even_cells(), map, "{n} rows");
+        }
     }
 
     #[test]

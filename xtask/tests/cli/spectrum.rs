@@ -113,7 +113,7 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     assert_eq!(said, "", "--quiet");
     let free: serde_json::Value =
         serde_json::from_str(&fs::read_to_string(all.join("spectrum.json")).unwrap()).unwrap();
-    for (free, dense) in [(&free["gamma"]["c"], &dense["emp"]), (&free["gamma"]["m2"], &dense["m2"])] {
+    for (free, dense) in [(&free["gamma"]["c"], &dense["c_on_h"]), (&free["gamma"]["m2"], &dense["m2_on_h"])] {
         let [free_slope, dense_slope] = [free, dense].map(|gamma| gamma["slope"].as_f64().unwrap());
         assert!((free_slope - dense_slope).abs() < 1e-6, "{free} {dense}");
         let ratio = free["sampling_se"].as_f64().unwrap() / dense["sampling_se"].as_f64().unwrap();

@@ -1,0 +1,55 @@
+//! `second-moment`: `C ∝ E_p[h_p²]`, not `C ∝ H`.
+
+use super::case::{Asked, Judge};
+use super::{Case, Fits, OfSeed, Statement, Test, of_loss, over_seeds};
+use anyhow::Result;
+use superlinear_nets::Loss;
+
+/// `C` follows `M₂` when the slope of `C_ii` on `(M₂)_ii` is near 1 …
+const SLOPE: Asked = Asked::within(0.1, 1.0);
+/// … and the fit explains this much.
+const R2: Asked = Asked::above(0.95);
+/// It does not follow `H` when this exponent is superlinear.
+const SUPERLINEAR: Asked = Asked::above(1.0);
+
+pub(super) const CLAIM: Statement = Statement {
+    id: "second-moment",
+    says: "C follows the second moment of per-sample Hessians, E_p[h_p²], and not the Hessian",
+    version: "versions 1 and 2",
+    paper: Test {
+        statistic: "log–log slope and R² of C_ii on (M₂)_ii over the top 𝒩 directions; γ_emp of cross-entropy",
+        because: "a tenth of a slope, set before any result was seen; above 1 is what superlinear means",
+        cases: paper,
+    },
+    ours: Some(Test {
+        statistic: "the same, run by run, with 95 % intervals over samples",
+        because: "the same regions, asked of the whole interval",
+        cases: ours,
+    }),
+};
+
+fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
+    let all = || fits.iter();
+    let mut cases = over_seeds("slope of C on M₂", SLOPE, all().map(|(run, fit)| OfSeed::new(run, &fit.c_on_m2)))?;
+    let r2 =
+        all().map(|(run, fit)| OfSeed { setting: run.spec.title(), value: Some(fit.c_on_m2.fit.r2), interval: None });
+    cases.extend(over_seeds("its R²", R2, r2)?);
+    let ce = of_loss(fits, Loss::CrossEntropy).map(|(run, fit)| OfSeed::new(run, &fit.emp));
+    cases.extend(over_seeds("γ_emp of CE", SUPERLINEAR, ce)?);
+    Ok(cases)
+}
+
+fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for (run, fit) in fits {
+        let slope = &fit.c_on_m2;
+        let case = |quantity, asked, x, interval| {
+            Case::new(Judge::Interval, run.spec.id(), quantity, asked, Some(x), interval)
+        };
+        cases.push(case("slope of C on M₂", SLOPE, slope.value(), slope.interval()));
+        if run.spec.loss == Loss::CrossEntropy {
+            cases.push(case("γ_emp of CE", SUPERLINEAR, fit.emp.value(), fit.emp.interval()));
+        }
+    }
+    Ok(cases)
+}

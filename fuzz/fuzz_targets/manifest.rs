@@ -1,0 +1,6 @@
+//! `results.json`, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _ = superlinear_fuzz::manifest(bytes);
+});

@@ -1,6 +1,0 @@
-//! `part.json`, for libFuzzer.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = superlinear_fuzz::part(bytes);
-});

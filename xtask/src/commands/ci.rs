@@ -1,0 +1,84 @@
+//! `cargo xtask test`, `bench` and `ci`: the same commands for a person and for a gate.
+
+use crate::{tidy, workspace};
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+
+/// Arguments of `test`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TestArgs {
+    /// Also run the slow tests
+    #[arg(long)]
+    pub(crate) slow: bool,
+    /// Passed on to the test binaries, for example a name to filter by
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// Passed on to criterion, for example a name to filter by
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+/// Set for tests that take minutes.
+const SLOW: &str = "SUPERLINEAR_SLOW";
+
+/// Runs every test, in release: the numerics would take an hour without optimisation.
+///
+/// # Errors
+/// When a test fails or cargo cannot be run.
+pub(crate) fn test(slow: bool, args: &[String]) -> Result<()> {
+    let mut command = cargo(&["test", "--workspace", "--release"])?;
+    if slow {
+        command.env(SLOW, "1");
+    }
+    if !args.is_empty() {
+        command.arg("--").args(args);
+    }
+    finish(command)
+}
+
+/// Runs the benches.
+///
+/// # Errors
+/// When a bench fails or cargo cannot be run.
+pub(crate) fn bench(args: &[String]) -> Result<()> {
+    let mut command = cargo(&["bench", "--package", "superlinear-benches"])?;
+    if !args.is_empty() {
+        command.arg("--").args(args);
+    }
+    finish(command)
+}
+
+/// Formatting, lints, tidy, tests and documentation, cheapest first.
+///
+/// # Errors
+/// When one of them fails.
+pub(crate) fn run() -> Result<()> {
+    finish(cargo(&["fmt", "--all", "--check"])?)?;
+    tidy::run()?;
+    finish(cargo(&["clippy", "--workspace", "--all-targets", "--release", "--quiet", "--", "--deny", "warnings"])?)?;
+    test(false, &[])?;
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--release", "--quiet"])?;
+    docs.env("RUSTDOCFLAGS", "--deny warnings");
+    finish(docs)
+}
+
+/// Cargo, to be run in the checkout around the current folder.
+fn cargo(args: &[&str]) -> Result<Command> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(workspace::root()?);
+    Ok(command)
+}
+
+fn finish(mut command: Command) -> Result<()> {
+    let words: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let status = command.status().with_context(|| format!("cannot run cargo {}", words.join(" ")))?;
+    if !status.success() {
+        bail!("cargo {} failed", words.join(" "));
+    }
+    Ok(())
+}
