@@ -42,9 +42,9 @@ mod tail;
 pub use activation::Activation;
 pub use architecture::{Architecture, ArchitectureError, Bias, DenseLayer, Layer};
 pub use graph::{
-    Criterion, DenseGraphSamples, Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer, GraphPasses,
-    GraphSamples, GraphSums, Init, Labelled, LayerForm, MemoryEstimate, Model, Objective, ObjectiveError, Responses,
-    SingleProductLayer, TensorRole, ValueId, Variables,
+    Criterion, DenseGraphSamples, EvaluatedGraph, Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer,
+    GraphPasses, GraphSamples, GraphSums, Init, Labelled, LayerForm, MemoryEstimate, Model, Objective, ObjectiveError,
+    Responses, SingleProductLayer, TensorRole, ValueId, Variables,
 };
 pub use loss::{Loss, UnknownLoss};
 pub use network::{Network, ParameterError};

@@ -5,6 +5,7 @@ use super::loss::{GraphCurvatureError, GraphLoss, finite_matrix};
 use super::single_product::SingleProductSamples;
 use crate::joint::mirror;
 use faer::linalg::matmul::matmul;
+use faer::prelude::Reborrow;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use superlinear_nets::{
@@ -32,6 +33,8 @@ pub struct GraphMoments<'a, S> {
 #[derive(Debug)]
 enum Route {
     Single(SingleProductLayer),
+    /// `JᵀQJ`, with so many outputs.
+    Outputs(usize),
     Factors(Uses),
     Tangents,
 }
@@ -48,7 +51,7 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
         variables: Variables,
     ) -> Result<Self, GraphCurvatureError> {
         let l2 = objective.l2;
-        let of = GraphLoss::new(model, Objective { l2: 0.0, ..objective }, samples, variables)?;
+        let of = GraphLoss::new(model, Objective { l2: 0.0, ..objective.clone() }, samples, variables)?;
         let graph = model.graph();
         let mut tensors = of.variables().tensors();
         let single = match (tensors.next(), tensors.next()) {
@@ -58,8 +61,13 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
             _ => None,
         };
         drop(tensors);
+        let n_out: usize = graph.shape(graph.output()).iter().product();
+        let straight = GraphPasses::<f64>::new(graph, objective, of.variables().clone()).is_straight_behind();
         let route = match (single, Uses::of(&of)) {
             (Some(layer), _) => Route::Single(layer),
+            (None, uses) if straight && n_out < uses.as_ref().map_or(of.n_params(), Uses::rank) => {
+                Route::Outputs(n_out)
+            }
             (None, Some(uses)) if uses.rank() < of.n_params() => Route::Factors(uses),
             _ => Route::Tangents,
         };
@@ -80,6 +88,7 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
     fn width(&self) -> usize {
         match &self.route {
             Route::Single(_) => 1,
+            Route::Outputs(n_out) => *n_out,
             Route::Factors(uses) => uses.rank(),
             Route::Tangents => self.n_params(),
         }
@@ -124,6 +133,14 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
         let P = self.n_params();
         let H = match &self.route {
             Route::Single(layer) => self.single(*layer)?.hessian(),
+            Route::Outputs(n_out) => self.moment(
+                *n_out,
+                || self.passes(),
+                |passes, p, mut left, mut right| {
+                    let Q = self.jacobian(passes, p, right.as_mut());
+                    matmul(left.as_mut(), Accum::Replace, &right, &Q, 1.0, Par::Seq);
+                },
+            ),
             Route::Factors(uses) => self.moment(
                 uses.rank(),
                 || uses.passes(&self.of),
@@ -156,6 +173,16 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
         self.check(self.hessian_bytes() + if self.l2 == 0.0 { 0 } else { self.hessian_bytes() }, limit)?;
         let mut M2 = match &self.route {
             Route::Single(layer) => self.single(*layer)?.second_moment(),
+            Route::Outputs(n_out) => self.moment(
+                *n_out,
+                || self.passes(),
+                |passes, p, mut left, mut right| {
+                    let Q = self.jacobian(passes, p, right.as_mut());
+                    // h² = Jᵀ (Q J Jᵀ Q) J.
+                    let middle = &Q * (right.rb().transpose() * &right) * &Q;
+                    matmul(left.as_mut(), Accum::Replace, &right, &middle, 1.0, Par::Seq);
+                },
+            ),
             Route::Factors(uses) => self.moment(
                 uses.rank(),
                 || uses.passes(&self.of),
@@ -212,6 +239,17 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
 
     fn passes(&self) -> GraphPasses<f64> {
         GraphPasses::new(self.of.model.graph(), self.of.objective.clone(), self.of.variables().clone())
+    }
+
+    /// Writes `J_pᵀ`, `P × n_out`; returns `Q_p`.
+    fn jacobian(&self, passes: &mut GraphPasses<f64>, p: usize, mut out: MatMut<'_, f64>) -> Mat<f64> {
+        passes.evaluate(self.of.model, self.of.samples, p..p + 1).expect("samples were passed before");
+        let mut sums = GraphSums::zeros(self.of.variables(), out.ncols());
+        passes.jacobian(self.of.model, &mut sums);
+        out.fill(0.0);
+        sums.add_to(self.of.variables(), 1.0, out);
+        let Q = passes.output_hessian(0);
+        faer::Scale(0.5) * (&Q + Q.transpose())
     }
 
     fn single(&self, layer: SingleProductLayer) -> Result<SingleProductSamples<'a, S>, GraphCurvatureError> {

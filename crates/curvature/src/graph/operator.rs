@@ -7,20 +7,35 @@ use faer::matrix_free::LinOp;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use std::fmt;
-use superlinear_nets::{GraphDirections, GraphPasses, GraphSamples, GraphSums, Scalar};
+use std::sync::{Mutex, PoisonError};
+use superlinear_nets::{EvaluatedGraph, GraphDirections, GraphPasses, GraphSamples, GraphSums, MemoryEstimate, Scalar};
 
 /// Parts of the samples, each with sums of its own.
 const PARTS: usize = 8;
 /// Vectors that go through the graph together.
 const GROUP: usize = 8;
 
+/// Numbers that may be kept of the samples from one product to the next: half a GiB of doubles.
+const KEPT: u64 = 1 << 26;
+
 /// A symmetric `P × P` matrix that [`GraphLoss`] describes, known by its products with vectors.
 ///
-/// Parts of the samples run on the current rayon pool; the result is the same to the last bit for any number of
-/// threads, though not for other groupings of the vectors.
+/// Parts of the samples run on the current rayon pool; the result is the same to the last bit for any number of threads,
+/// though not for other groupings of the vectors. What the graph gives for the samples is kept for the next product, if
+/// that is half a GiB or less of doubles.
 pub struct GraphOperator<'a, T, S> {
     of: GraphLoss<'a, T, S>,
     kind: Kind<T>,
+    kept: Mutex<Vec<Part<T>>>,
+}
+
+/// What a part of the samples keeps from one product to the next.
+#[derive(Debug)]
+struct Part<T> {
+    passes: GraphPasses<T>,
+    /// All blocks, once they have been evaluated and if they fit.
+    blocks: Vec<EvaluatedGraph<T>>,
+    sums: Vec<GraphSums<T>>,
 }
 
 /// Which matrix.
@@ -35,7 +50,7 @@ pub(super) enum Kind<T> {
 
 impl<'a, T: Scalar, S: GraphSamples<T>> GraphOperator<'a, T, S> {
     pub(super) fn new(of: GraphLoss<'a, T, S>, kind: Kind<T>) -> Self {
-        Self { of, kind }
+        Self { of, kind, kept: Mutex::default() }
     }
 
     /// `P`, its order.
@@ -90,8 +105,9 @@ impl<'a, T: Scalar, S: GraphSamples<T>> GraphOperator<'a, T, S> {
             .collect();
         let counts: Vec<usize> = groups.iter().map(|(_, directions)| directions.n_vectors()).collect();
         let block = if let Kind::SecondMoment = self.kind { 1 } else { block_of(self.of.model) };
-        let parts = sum_of_parts(&self.of, block, &counts, |passes, range, sums| {
-            passes.evaluate(self.of.model, self.of.samples, range).expect("GraphLoss::new has passed all samples");
+        // A product that another thread is busy with leaves this one to make its own.
+        let mut parts = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        sum_of_parts(&self.of, block, &counts, &mut parts, |passes, sums| {
             for ((first, directions), sums) in groups.iter().zip(sums) {
                 match &self.kind {
                     Kind::Hessian => passes.hessian(self.of.model, directions, sums),
@@ -107,49 +123,73 @@ impl<'a, T: Scalar, S: GraphSamples<T>> GraphOperator<'a, T, S> {
         out.fill(T::ZERO);
         let scale = T::of(1.0 / self.of.n_samples() as f64);
         for part in &parts {
-            for ((first, directions), sums) in groups.iter().zip(part) {
+            for ((first, directions), sums) in groups.iter().zip(&part.sums) {
                 sums.add_to(variables, scale, out.as_mut().subcols_mut(*first, directions.n_vectors()));
             }
         }
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = parts;
     }
 }
 
-/// Sums of every part of the samples, a block at a time.
+/// Sums of every part of the samples, a block at a time: `add(passes, sums)` adds those of the block that `passes`
+/// hold.
 fn sum_of_parts<T: Scalar, S: GraphSamples<T>>(
     of: &GraphLoss<'_, T, S>,
     block: usize,
     counts: &[usize],
-    add: impl Fn(&mut GraphPasses<T>, std::ops::Range<usize>, &mut [GraphSums<T>]) + Sync,
-) -> Vec<Vec<GraphSums<T>>> {
-    let n = of.n_samples();
-    let parts = PARTS.min(n.div_ceil(block));
-    (0..parts)
-        .into_par_iter()
-        .with_max_len(1)
-        .map(|c| {
-            let mut passes = GraphPasses::new(of.model.graph(), of.objective.clone(), of.variables.clone());
-            let mut sums: Vec<_> = counts.iter().map(|&k| GraphSums::zeros(&of.variables, k)).collect();
-            let (mut first, end) = (c * n / parts, (c + 1) * n / parts);
-            while first < end {
-                let next = end.min(first + block);
-                add(&mut passes, first..next, &mut sums);
-                first = next;
+    parts: &mut Vec<Part<T>>,
+    add: impl Fn(&mut GraphPasses<T>, &mut [GraphSums<T>]) + Sync,
+) {
+    let (n, graph) = (of.n_samples(), of.model.graph());
+    let n_parts = PARTS.min(n.div_ceil(block));
+    parts.truncate(n_parts);
+    parts.resize_with(n_parts, || {
+        let passes = GraphPasses::new(graph, of.objective.clone(), of.variables.clone());
+        Part { passes, blocks: Vec::new(), sums: Vec::new() }
+    });
+    let numbers = MemoryEstimate::of::<T>(graph, &of.variables, n, 1).block / size_of::<T>() as u64;
+    parts.par_iter_mut().enumerate().with_max_len(1).for_each(|(c, Part { passes, blocks, sums })| {
+        if sums.iter().map(GraphSums::n_vectors).eq(counts.iter().copied()) {
+            sums.iter_mut().for_each(GraphSums::clear);
+        } else {
+            *sums = counts.iter().map(|&k| GraphSums::zeros(&of.variables, k)).collect();
+        }
+        if !blocks.is_empty() {
+            return blocks.iter_mut().for_each(|block| passes.with_evaluated(block, |passes| add(passes, sums)));
+        }
+        let (mut first, end) = (c * n / n_parts, (c + 1) * n / n_parts);
+        while first < end {
+            let next = end.min(first + block);
+            let losses = passes.evaluate(of.model, of.samples, first..next);
+            losses.expect("GraphLoss::new has passed all samples");
+            add(passes, sums);
+            if numbers <= KEPT {
+                blocks.push(passes.take_evaluated());
             }
-            sums
-        })
-        .collect()
+            first = next;
+        }
+    });
 }
 
 /// `ḡ`.
 pub(super) fn mean_gradient<T: Scalar, S: GraphSamples<T>>(of: &GraphLoss<'_, T, S>) -> Vec<T> {
-    let parts = sum_of_parts(of, block_of(of.model), &[1], |passes, range, sums| {
-        let losses = passes.gradient(of.model, of.samples, range, &mut sums[0]);
-        losses.expect("GraphLoss::new has passed all samples");
-    });
+    let (n, block) = (of.n_samples(), block_of(of.model));
+    let parts = PARTS.min(n.div_ceil(block));
+    let sum = |c: usize| {
+        let mut passes = GraphPasses::new(of.model.graph(), of.objective.clone(), of.variables.clone());
+        let mut sums = GraphSums::zeros(&of.variables, 1);
+        let (first, end) = (c * n / parts, (c + 1) * n / parts);
+        for first in (first..end).step_by(block) {
+            let losses = passes.gradient(of.model, of.samples, first..end.min(first + block), &mut sums);
+            losses.expect("GraphLoss::new has passed all samples");
+        }
+        sums
+    };
+    let sums: Vec<GraphSums<T>> = (0..parts).into_par_iter().with_max_len(1).map(sum).collect();
     let mut mean = vec![T::ZERO; of.n_params()];
-    let scale = T::of(1.0 / of.n_samples() as f64);
-    for part in &parts {
-        part[0].add_to(&of.variables, scale, MatMut::from_column_major_slice_mut(&mut mean, of.n_params(), 1));
+    let scale = T::of(1.0 / n as f64);
+    for sums in &sums {
+        sums.add_to(&of.variables, scale, MatMut::from_column_major_slice_mut(&mut mean, of.n_params(), 1));
     }
     mean
 }

@@ -1,7 +1,7 @@
-//! The exact curvature `S_p = ∂²ℓ_p/∂z²` of a value inside a graph.
+//! The exact curvature `S_p = ∂²ℓ_p/∂z²` of a value inside a graph, and Jacobians where they are all that it takes.
 
 use super::passes::Keep;
-use super::{GraphPasses, Model, Source};
+use super::{GraphPasses, GraphSums, Model};
 use crate::Scalar;
 use crate::ops::Rule;
 use faer::linalg::matmul::matmul;
@@ -54,14 +54,32 @@ impl<T: Scalar> GraphPasses<T> {
         curvatures
     }
 
-    /// Whether no node between the variables and the loss has a second derivative.
-    fn is_straight_behind(&self) -> bool {
+    /// Whether the outputs have no second derivative in the variables, so that `h_p = J_pᵀ Q_p J_p` with `J_p =
+    /// ∂f_p/∂w` and [`GraphPasses::output_hessian`] for `Q_p`: all is piecewise linear behind them, and they meet
+    /// nowhere.
+    pub fn is_straight_behind(&self) -> bool {
         let moves = |&v: &usize| self.moves[v];
         let seed = |v: &usize| self.variables.values.contains(v);
-        self.graph.nodes.iter().filter(|node| self.moves[node.value] && !seed(&node.value)).all(|node| {
-            debug_assert!(matches!(self.graph.values[node.value].source, Source::Node(_)));
-            !node.operation.bends(&node.operands.iter().map(moves).collect::<Vec<_>>())
-        })
+        self.graph
+            .nodes
+            .iter()
+            .filter(|node| self.moves[node.value] && !seed(&node.value))
+            .all(|node| !node.operation.bends(&node.operands.iter().map(moves).collect::<Vec<_>>()))
+    }
+
+    /// Adds `J_pᵀ = (∂f_p/∂w)ᵀ` of the one sample of the block to `sums`, a vector an output.
+    ///
+    /// # Panics
+    /// When the block has other than one sample, or `sums` another number of vectors than there are outputs.
+    #[track_caller]
+    pub fn jacobian(&mut self, model: &Model<T>, sums: &mut GraphSums<T>) {
+        let n_out = self.graph.entries(self.graph.output, 1);
+        assert!(self.n == 1 && sums.k == n_out, "one sample, and a vector an output");
+        let mut gradients = vec![Vec::new(); self.graph.values.len()];
+        let mut unit = self.buffers.zeros(n_out * n_out);
+        (0..n_out).for_each(|c| unit[c * n_out + c] = T::ONE);
+        gradients[self.graph.output] = unit;
+        self.back(model, n_out, &mut gradients, None, Some(sums), Keep::Nothing);
     }
 }
 

@@ -25,7 +25,7 @@ pub use layers::{GraphLayer, LayerForm, SingleProductLayer};
 pub use memory::MemoryEstimate;
 pub use model::Model;
 pub use objective::{Criterion, Objective, ObjectiveError};
-pub use passes::{GraphPasses, Responses};
+pub use passes::{EvaluatedGraph, GraphPasses, Responses};
 pub use samples::{DenseGraphSamples, GraphSamples, Labelled};
 pub use variables::{GraphDirections, GraphSums, Variables};
 

@@ -38,6 +38,16 @@ pub struct GraphPasses<T> {
     pub(super) buffers: Buffers<T>,
 }
 
+/// What a graph gives for a block of samples, and the gradients there: all that products need of it.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluatedGraph<T> {
+    n: usize,
+    targets: Vec<f64>,
+    values: Vec<Vec<T>>,
+    saved: Vec<Vec<T>>,
+    deltas: Vec<Vec<T>>,
+}
+
 /// What `K` changes of inner values do, one block of samples a direction: `[k][p][entry]`.
 #[derive(Clone, Debug)]
 pub struct Responses<T> {
@@ -176,6 +186,36 @@ impl<T: Scalar> GraphPasses<T> {
         let losses = samples.zip(self.targets.chunks_exact(target_len)).map(of_sample).collect();
         self.deltas[output] = delta;
         Ok(losses)
+    }
+
+    /// What [`GraphPasses::evaluate`] found of the block that it took last, which these passes no longer have.
+    pub fn take_evaluated(&mut self) -> EvaluatedGraph<T> {
+        let none = || vec![Vec::new(); self.graph.values.len()];
+        let mut block = EvaluatedGraph { n: 0, targets: Vec::new(), values: none(), saved: none(), deltas: none() };
+        self.exchange(&mut block);
+        block
+    }
+
+    /// Runs `passes` as after the evaluation of the block that [`GraphPasses::take_evaluated`] took from passes of the
+    /// same graph, variables and model.
+    ///
+    /// # Panics
+    /// When the block is of another graph.
+    #[track_caller]
+    pub fn with_evaluated<R>(&mut self, block: &mut EvaluatedGraph<T>, passes: impl FnOnce(&mut Self) -> R) -> R {
+        assert_eq!(block.values.len(), self.values.len(), "a block of the same graph");
+        self.exchange(block);
+        let result = passes(self);
+        self.exchange(block);
+        result
+    }
+
+    fn exchange(&mut self, block: &mut EvaluatedGraph<T>) {
+        std::mem::swap(&mut self.n, &mut block.n);
+        std::mem::swap(&mut self.targets, &mut block.targets);
+        std::mem::swap(&mut self.values, &mut block.values);
+        std::mem::swap(&mut self.saved, &mut block.saved);
+        std::mem::swap(&mut self.deltas, &mut block.deltas);
     }
 
     /// A value of the block, `[p][entry]`; of a tensor what the model has.
@@ -417,8 +457,8 @@ impl<T: Scalar> GraphPasses<T> {
         gradient
     }
 
-    /// `∂²ℓ_p/∂f²` of one sample of the block.
-    pub(super) fn output_hessian(&self, p: usize) -> faer::Mat<T> {
+    /// `Q_p = ∂²ℓ_p/∂f²` of sample `p` of the block, counted from 0, in all outputs together; symmetric up to rounding.
+    pub fn output_hessian(&self, p: usize) -> faer::Mat<T> {
         let output = self.graph.output;
         let dim = len(&self.graph.values[output].shape);
         let mut Q = faer::Mat::zeros(dim, dim);
