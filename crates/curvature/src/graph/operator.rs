@@ -20,9 +20,9 @@ const KEPT: u64 = 1 << 26;
 
 /// A symmetric `P × P` matrix that [`GraphLoss`] describes, known by its products with vectors.
 ///
-/// Parts of the samples run on the current rayon pool; the result is the same to the last bit for any number of threads,
-/// though not for other groupings of the vectors. What the graph gives for the samples is kept for the next product, if
-/// that is half a GiB or less of doubles.
+/// Parts of the samples run on the current rayon pool; the result is the same to the last bit for any number of
+/// threads, though not for other groupings of the vectors. What the graph gives for the samples is kept for the next
+/// product, if that is half a GiB or less of doubles.
 pub struct GraphOperator<'a, T, S> {
     of: GraphLoss<'a, T, S>,
     kind: Kind<T>,

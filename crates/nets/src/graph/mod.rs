@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod objective;
 mod passes;
+mod products;
 mod samples;
 mod training;
 mod variables;
@@ -25,7 +26,8 @@ pub use layers::{GraphLayer, LayerForm, SingleProductLayer};
 pub use memory::MemoryEstimate;
 pub use model::Model;
 pub use objective::{Criterion, Objective, ObjectiveError};
-pub use passes::{EvaluatedGraph, GraphPasses, Responses};
+pub use passes::{EvaluatedGraph, GraphPasses};
+pub use products::Responses;
 pub use samples::{DenseGraphSamples, GraphSamples, Labelled};
 pub use variables::{GraphDirections, GraphSums, Variables};
 

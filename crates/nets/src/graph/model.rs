@@ -1,9 +1,12 @@
 //! A graph with its numbers.
 
-use super::{Graph, GraphError, Init, TensorRole, ValueId};
+use super::buffers::Buffers;
+use super::{Graph, GraphError, GraphSamples, Init, TensorRole, ValueId};
 use crate::Scalar;
-use crate::ops::shown;
+use crate::ops::{Rule, len, shown};
+use faer::MatRef;
 use rand::{Rng, RngExt};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A [`Graph`] with the numbers of its parameters and constants.
@@ -112,5 +115,44 @@ impl<T> Model<T> {
             TensorRole::Parameter => &self.params[tensor.range.clone()],
             TensorRole::Constant => &self.constants[tensor.range.clone()],
         }
+    }
+}
+
+impl<T: Scalar> Model<T> {
+    /// What the graph gives for the samples of `range`, `dim × n`; of inner values only those that somebody still waits
+    /// for are held.
+    ///
+    /// # Errors
+    /// When a node is asked for what it has not.
+    pub fn outputs(&self, samples: &impl GraphSamples<T>, range: Range<usize>) -> Result<faer::Mat<T>, GraphError> {
+        let (graph, n) = (self.graph().clone(), range.len());
+        let mut last = vec![usize::MAX; graph.values.len()];
+        for (position, node) in graph.nodes.iter().enumerate() {
+            node.operands.iter().for_each(|&v| last[v] = position);
+        }
+        let (mut values, mut buffers) = (vec![Vec::new(); graph.values.len()], Buffers::default());
+        for (input, &v) in graph.inputs.iter().enumerate() {
+            let dim = len(&graph.values[v].shape);
+            values[v] = vec![T::ZERO; dim * n];
+            for (p, out) in range.clone().zip(values[v].chunks_exact_mut(dim)) {
+                samples.write_input(p, input, out);
+            }
+        }
+        for (position, node) in graph.nodes.iter().enumerate() {
+            let mut out = buffers.take(graph.entries(node.value, n));
+            let operands = graph.operands(node, self, &values);
+            let at = graph.at(node, n, &operands, &[], &[]);
+            if let Some((p, misfit)) = node.operation.check(&at, false) {
+                let found = format!("{} in sample {}", misfit.found, range.start + p);
+                return Err(graph.error(node, found, misfit.expected));
+            }
+            node.operation.forward(&at, &mut out);
+            values[node.value] = out;
+            for &v in node.operands.iter().filter(|&&v| last[v] == position) {
+                buffers.give(std::mem::take(&mut values[v]));
+            }
+        }
+        let dim = len(&graph.values[graph.output].shape);
+        Ok(MatRef::from_column_major_slice(&values[graph.output], dim, n).to_owned())
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! The tangent of the reverse pass is `reverse` of `δ̇` and `bend` of `δ` together. Nothing else is known of an
 //! operation, so a new one is its file, a line in the list below, and a row in the table of cases
-//! (`tests/operations.rs`);
+//! (`tests/parts/cases.rs`);
 //! `docs/adding-an-operation.md` walks through one.
 //!
 //! Numbers of a block stand sample after sample, each row-major; those of `k` directions block after block. What all
