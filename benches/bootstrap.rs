@@ -11,8 +11,8 @@ use faer::{Mat, Par};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::cell::LazyCell;
-use superlinear_benches::{MnistLayer, Stopwatch, matmul_speed_f64, measuring, trained_mnist_layer};
-use superlinear_curvature::{AbsoluteCurvature, directional_contributions, layer_moments};
+use superlinear_benches::{Stopwatch, matmul_speed_f64, measuring, trained_mnist_layer};
+use superlinear_curvature::{AbsoluteCurvature, AnalysedLayer, directional_contributions, layer_moments};
 use superlinear_spectra::eigh;
 use superlinear_stats::{DiagonalBootstrap, FitConfig, SlopeBootstrap, slope_bootstrap};
 
@@ -23,7 +23,7 @@ fn bootstrap(criterion: &mut Criterion) {
     let (P, N) = (d * d, 10 * n_per_class);
     let layer = LazyCell::new(|| {
         let layer = trained_mnist_layer([d, d], n_per_class);
-        let H = layer_moments(&layer.net, &layer.samples).H;
+        let H = layer_moments(&layer).H;
         let V = eigh(H.as_ref()).expect("eigenpairs of a Hessian").vectors;
         (layer, V.subcols(0, k).to_owned())
     });
@@ -57,10 +57,10 @@ fn bootstrap(criterion: &mut Criterion) {
 }
 
 /// The exponent of `Σ` on `H` with its resamples.
-fn exponent(MnistLayer { net, samples }: &MnistLayer, V: &Mat<f64>, n_draws: usize) -> SlopeBootstrap {
+fn exponent(layer: &AnalysedLayer, V: &Mat<f64>, n_draws: usize) -> SlopeBootstrap {
     let rng = &mut ChaCha8Rng::seed_from_u64(0);
-    let mut bootstrap = DiagonalBootstrap::new(samples.n_samples(), V.ncols(), n_draws, rng);
-    directional_contributions(net, samples, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
+    let mut bootstrap = DiagonalBootstrap::new(layer.n_samples(), V.ncols(), n_draws, rng);
+    directional_contributions(layer, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
         let pushed = bootstrap.push(panels.gradient, panels.curvature, panels.squared_curvature);
         pushed.expect("contributions are finite");
     });

@@ -24,10 +24,7 @@ fn eigendecomposition(criterion: &mut Criterion) {
     for &hidden in layers {
         let P = hidden[0] * hidden[1];
         let flops = 26.0 / 3.0 * (P as f64).powi(3);
-        let H = LazyCell::new(|| {
-            let layer = trained_mnist_layer(hidden, n_per_class);
-            layer_moments(&layer.net, &layer.samples).H
-        });
+        let H = LazyCell::new(|| layer_moments(&trained_mnist_layer(hidden, n_per_class)).H);
         let mut machine = 0.0_f64;
         let mut stopwatch = Stopwatch::default();
         group.throughput(Throughput::Elements(flops as u64));

@@ -22,7 +22,7 @@ fn leading_pairs(criterion: &mut Criterion) {
     let (hidden, n_per_class, k) = if measuring() { ([50, 50], 200, 50) } else { ([10, 5], 10, 5) };
     let P = hidden[0] * hidden[1];
     let layer = trained_mnist_layer(hidden, n_per_class);
-    let H = layer_moments(&layer.net, &layer.samples).H;
+    let H = layer_moments(&layer).H;
     for block in [1, 8] {
         let config = LanczosConfig { block, tolerance: 1e-6, ..Default::default() };
         let run = || lanczos(&H, Wanted::Largest(k), &config, &mut ChaCha8Rng::seed_from_u64(1));

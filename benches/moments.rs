@@ -10,36 +10,36 @@ use faer::Par;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::cell::LazyCell;
-use superlinear_benches::{MnistLayer, Stopwatch, matmul_speed_f64, measuring, trained_mnist_layer};
-use superlinear_curvature::{KroneckerShape, Symmetry, layer_moments};
+use superlinear_benches::{Stopwatch, matmul_speed_f64, measuring, trained_mnist_layer};
+use superlinear_curvature::{AnalysedLayer, KroneckerShape, Symmetry, layer_moments};
 use superlinear_noise::{
     PartnerPolicy, awd_moments, awd_terms, choose_partners, dual_perturbation, gradient_covariance,
 };
 
 /// The moments that claims rest on.
 fn moments(criterion: &mut Criterion) {
-    measure(criterion, "moments", 3, |MnistLayer { net, samples }| {
-        let moments = layer_moments(net, samples);
-        let Sigma = gradient_covariance(moments.gradient_second_moment, samples);
+    measure(criterion, "moments", 3, |layer| {
+        let moments = layer_moments(layer);
+        let Sigma = gradient_covariance(moments.gradient_second_moment, layer);
         (moments.H, moments.M2, Sigma)
     });
 }
 
 /// The same with all that the activity–weight duality needs, terms for B = 50 included.
 fn duality(criterion: &mut Criterion) {
-    measure(criterion, "duality", 8, |MnistLayer { net, samples }| {
+    measure(criterion, "duality", 8, |layer| {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
-        let partners = choose_partners(samples, PartnerPolicy::PAPER, &mut rng).expect("classes of many images");
-        let dual = dual_perturbation(net, samples, &partners);
-        let (moments, awd) = awd_moments(net, samples, &dual);
-        let Sigma = gradient_covariance(moments.gradient_second_moment, samples);
-        let terms = awd_terms(awd, 10, samples.n_samples()).expect("a batch of fewer than all images");
+        let partners = choose_partners(layer, PartnerPolicy::PAPER, &mut rng).expect("classes of many images");
+        let dual = dual_perturbation(layer, &partners).expect("a network's weight");
+        let (moments, awd) = awd_moments(layer, &dual);
+        let Sigma = gradient_covariance(moments.gradient_second_moment, layer);
+        let terms = awd_terms(awd, 10, layer.n_samples()).expect("a batch of fewer than all images");
         (moments.H, moments.M2, Sigma, terms)
     });
 }
 
 /// Times `run` on one thread and on all, and says which fraction of the machine's matrix product it reaches.
-fn measure<R: Send>(criterion: &mut Criterion, name: &str, n_moments: usize, run: impl Fn(&MnistLayer) -> R + Sync) {
+fn measure<R: Send>(criterion: &mut Criterion, name: &str, n_moments: usize, run: impl Fn(&AnalysedLayer) -> R + Sync) {
     let mut group = criterion.benchmark_group(name);
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     let (d, n_per_class) = if measuring() { (50, 2_000) } else { (10, 20) };

@@ -11,5 +11,5 @@ mod mnist_layer;
 mod stopwatch;
 
 pub use matmul_speed::{matmul_speed_f32, matmul_speed_f64};
-pub use mnist_layer::{MnistLayer, first_images, trained_mnist_layer};
+pub use mnist_layer::{first_images, trained_mnist_layer};
 pub use stopwatch::{Stopwatch, measuring};

@@ -3,19 +3,10 @@
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::ops::ControlFlow;
-use superlinear_curvature::LayerSamples;
+use superlinear_curvature::AnalysedLayer;
 use superlinear_datasets::{Classes, Dataset, DrawPolicy, Normalisation, draw_train};
 use superlinear_nets::{Activation, Architecture, Loss, Network};
 use superlinear_training::{ImageSamples, SgdConfig, train};
-
-/// A trained network in `f64` and its second dense layer's samples.
-#[derive(Clone, Debug)]
-pub struct MnistLayer {
-    /// The network.
-    pub net: Network<f64>,
-    /// What its second dense layer sees.
-    pub samples: LayerSamples,
-}
 
 /// The first `n_per_class` images of each class, as inputs in `[0, 1]`.
 ///
@@ -39,7 +30,7 @@ pub fn first_images(mnist: &Dataset, n_per_class: usize) -> ImageSamples<'_> {
 /// # Panics
 /// When a class has fewer than `n_per_class` images.
 #[track_caller]
-pub fn trained_mnist_layer(hidden: [usize; 2], n_per_class: usize) -> MnistLayer {
+pub fn trained_mnist_layer(hidden: [usize; 2], n_per_class: usize) -> AnalysedLayer {
     let mnist = superlinear_datasets::embedded::mnist();
     let images = first_images(&mnist, n_per_class);
     let widths = [784, hidden[0], hidden[1], 10];
@@ -49,6 +40,5 @@ pub fn trained_mnist_layer(hidden: [usize; 2], n_per_class: usize) -> MnistLayer
     let net = Network::<f32>::init(architecture, rng);
     let trained = train(net, &images, &config, rng, |_| ControlFlow::Continue(())).expect("training stays finite");
     let net = trained.net.cast::<f64>();
-    let samples = LayerSamples::collect(&net, 1, Loss::CrossEntropy, &images).expect("the layer's samples are finite");
-    MnistLayer { net, samples }
+    AnalysedLayer::collect(&net, 1, Loss::CrossEntropy, &images).expect("the layer's samples are finite")
 }

@@ -15,7 +15,7 @@ use superlinear_stats::spectrum_edit::{EditFactors, SpectrumEdit};
 fn ensemble(case: &Case, V: &Mat<f64>) -> SpectralEnsemble {
     let layer = case.layer(1);
     let all: Vec<usize> = (0..layer.n_samples()).collect();
-    let spectra: Vec<_> = per_sample_hessians(&case.net, &layer, &all).iter().map(|h| h.eigenpairs()).collect();
+    let spectra: Vec<_> = per_sample_hessians(&layer, &all).iter().map(|h| h.eigenpairs()).collect();
     let kappa: Vec<Vec<f64>> = spectra.iter().map(|pairs| pairs.kappa.clone()).collect();
     SpectralEnsemble::new(&kappa, alignments(&spectra, V.as_ref())).unwrap()
 }
@@ -27,7 +27,7 @@ fn diagonals_of_the_whole_ensemble_are_those_of_the_moments() {
         for loss in LOSSES {
             seed += 1;
             let case = Case::random(&[6, 5, 4, 3], activation, loss, 9, seed);
-            let moments = layer_moments(&case.net, &case.layer(1));
+            let moments = layer_moments(&case.layer(1));
             let eigen = eigh(moments.H.as_ref()).unwrap();
             let ensemble = ensemble(&case, &eigen.vectors);
             let found = ensemble.diagonals();
@@ -54,8 +54,8 @@ fn the_gauss_newton_matrix_is_h_where_nothing_is_left_out_and_definite_elsewhere
         for (k, loss) in LOSSES.into_iter().enumerate() {
             let case = Case::random(&[6, 5, 4, 3], activation, loss, 9, 4_100 + k as u64);
             let layer = case.layer(1);
-            let G = gauss_newton(&case.net, &layer);
-            let H = layer_moments(&case.net, &layer).H;
+            let G = gauss_newton(&layer).unwrap();
+            let H = layer_moments(&layer).H;
             let largest = eigh(G.as_ref()).unwrap().values[0];
             let least = *eigh(G.as_ref()).unwrap().values.last().unwrap();
             assert!(least >= -1e-14 * largest, "PSD: {}", case.name);
@@ -72,7 +72,7 @@ fn the_gauss_newton_matrix_is_h_where_nothing_is_left_out_and_definite_elsewhere
 #[test]
 fn the_gauss_newton_matrix_of_softmax_mse_is_made_of_gradients_of_probabilities() {
     let case = Case::random(&[4, 3, 3], Activation::Tanh, Loss::SoftmaxMse, 3, 4_200);
-    let G = gauss_newton(&case.net, &case.layer(1));
+    let G = gauss_newton(&case.layer(1)).unwrap();
     let range = case.net.architecture().dense_layers()[1].params.clone();
     let probabilities = |net: &superlinear_nets::Network<f64>| -> Vec<Vec<f64>> {
         let inputs = Mat::from_fn(4, 3, |i, p| case.inputs[p][i]);

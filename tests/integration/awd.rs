@@ -5,18 +5,18 @@ use crate::dense::{TOLERANCE, assert_close, column, dot, jacobi, mean, outer};
 use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{LayerSamples, layer_moments};
+use superlinear_curvature::{AnalysedLayer, layer_moments};
 use superlinear_nets::{Activation, Loss, Tail};
 use superlinear_noise::{
     DualPerturbation, NoiseError, PartnerPolicy, Partners, awd_batch_estimate, awd_moments, awd_terms, choose_partners,
     dual_perturbation, isotropy, weight_variance,
 };
 
-fn matched(case: &Case, dense: usize) -> (LayerSamples, Partners, DualPerturbation) {
+fn matched(case: &Case, dense: usize) -> (AnalysedLayer, Partners, DualPerturbation) {
     let layer = case.layer(dense);
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let partners = choose_partners(&layer, PartnerPolicy::UniformInClass, &mut rng).unwrap();
-    let dual = dual_perturbation(&case.net, &layer, &partners);
+    let dual = dual_perturbation(&layer, &partners).unwrap();
     (layer, partners, dual)
 }
 
@@ -92,8 +92,8 @@ fn assert_terms(case: &Case, dense: usize) {
         let found = dual.weight_shift(&layer, p);
         assert_close(column(&found), column(&truth.weight_shift), TOLERANCE, format!("Δw: {name}"));
     }
-    let (moments, awd) = awd_moments(&case.net, &layer, &dual);
-    let plain = layer_moments(&case.net, &layer);
+    let (moments, awd) = awd_moments(&layer, &dual);
+    let plain = layer_moments(&layer);
     assert_eq!(moments.H, plain.H, "H: {name}");
     assert_eq!(moments.M2, plain.M2, "M₂: {name}");
     for batch in [1, 2, 3, n_samples] {
@@ -178,7 +178,7 @@ fn the_dual_perturbation_is_the_least_that_moves_the_pre_activation_so() {
     for dense in 0..3 {
         let (layer, _, dual) = matched(&case, dense);
         for p in 0..7 {
-            let a = layer.activities.col_as_slice(p);
+            let a = layer.a(p);
             let shift = dual.weight_shift(&layer, p);
             for (o, row) in shift.chunks_exact(a.len()).enumerate() {
                 // (ΔW a)_o = (W Δa)_o, and ΔW has no part in the null space {Z : Z a = 0}: its rows are multiples of a.
@@ -197,9 +197,9 @@ fn the_first_order_error_falls_with_the_square_of_the_shift() {
     let tail = Tail::new(&case.net, 1, case.loss);
     let mut at = tail.buffers();
     for p in 0..6 {
-        let (a, z) = (layer.activities.col_as_slice(p), layer.pre_activations.col_as_slice(p));
+        let (a, z) = (layer.a(p), layer.network_pass().unwrap().pre_activations().col_as_slice(p));
         let (shift, moved) = (dual.shifts.col_as_slice(p), dual.pre_shifts.col_as_slice(p));
-        let (response, delta) = (dual.responses.col_as_slice(p), layer.deltas.col_as_slice(p));
+        let (response, delta) = (dual.responses.col_as_slice(p), layer.delta(p));
         // ‖g(a + tΔa) − g(a) − t(x + y)‖.
         let mut error = |t: f64| {
             let shifted: Vec<f64> = z.iter().zip(moved).map(|(z, m)| z + t * m).collect();
@@ -226,7 +226,7 @@ fn the_batch_estimate_is_unbiased() {
     const DRAWS: usize = 4_000;
     let case = Case::random(&[3, 4, 3], Activation::Relu, Loss::CrossEntropy, 12, 40);
     let (layer, _, dual) = matched(&case, 1);
-    let (_, awd) = awd_moments(&case.net, &layer, &dual);
+    let (_, awd) = awd_moments(&layer, &dual);
     let terms = awd_terms(awd, 3, 12).unwrap();
     let P = layer.n_params();
     let mut rng = ChaCha8Rng::seed_from_u64(1);
@@ -255,7 +255,7 @@ fn the_batch_estimate_is_unbiased() {
 fn isotropy_is_read_in_each_samples_own_eigenbasis() {
     let case = Case::random(&[3, 4, 5, 3], Activation::Tanh, Loss::CrossEntropy, 7, 50);
     let (layer, partners, dual) = matched(&case, 1);
-    let found = isotropy(&case.net, &layer, &dual);
+    let found = isotropy(&layer, &dual);
     let truths = truths(&case, 1, &partners);
     let n_ranks = layer.d_out();
     assert_eq!(found.n_by_rank, vec![7; n_ranks], "tanh gives every Hessian full rank");
@@ -279,8 +279,8 @@ fn bit_identical_for_any_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let (layer, _, dual) = matched(&case, 1);
-            let (_, awd) = awd_moments(&case.net, &layer, &dual);
-            let isotropy = isotropy(&case.net, &layer, &dual);
+            let (_, awd) = awd_moments(&layer, &dual);
+            let isotropy = isotropy(&layer, &dual);
             let terms = awd_terms(awd, 50, 600).unwrap();
             (terms.total(), terms.hg_same, terms.hh_local, isotropy)
         })

@@ -26,9 +26,9 @@ struct Ensemble {
 fn ensemble(case: &Case, dense: usize) -> Ensemble {
     let layer = case.layer(dense);
     Ensemble {
-        moments: layer_moments(&case.net, &layer),
-        absolute: absolute_hessian(&case.net, &layer),
-        kappa_max: largest_curvature(&case.net, &layer).0,
+        moments: layer_moments(&layer),
+        absolute: absolute_hessian(&layer),
+        kappa_max: largest_curvature(&layer).0,
     }
 }
 
@@ -110,7 +110,7 @@ proptest! {
         let scale = 10_f64.powi(exponent);
         case.inputs.iter_mut().flatten().for_each(|x| *x *= scale);
         let all: Vec<usize> = (0..n_samples).collect();
-        let hessians = per_sample_hessians(&case.net, &case.layer(0), &all);
+        let hessians = per_sample_hessians(&case.layer(0), &all);
         let dense: Vec<Mat<f64>> = hessians.iter().map(|h| h.to_dense()).collect();
         prop_assume!(dense.iter().any(|h| h.norm_max() > f64::MIN_POSITIVE.sqrt()));
         let check = check_dense(&dense, V.as_ref())?;

@@ -4,8 +4,8 @@ use crate::reference::{Derivatives, Reference};
 use faer::Mat;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::LayerSamples;
-use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network, Tail};
+use superlinear_curvature::AnalysedLayer;
+use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network};
 
 pub(crate) const ACTIVATIONS: [Activation; 3] = [Activation::Relu, Activation::Tanh, Activation::Identity];
 pub(crate) const LOSSES: [Loss; 3] = [Loss::CrossEntropy, Loss::SoftmaxMse, Loss::LinearMse];
@@ -71,19 +71,8 @@ impl Case {
     }
 
     /// What the crates see at the `dense`-th layer.
-    pub(crate) fn layer(&self, dense: usize) -> LayerSamples {
-        LayerSamples::collect(&self.net, dense, self.loss, &self.samples()).unwrap()
-    }
-
-    /// `S_p` as the crates compute it, for every sample.
-    pub(crate) fn pre_activation_hessians(&self, layer: &LayerSamples) -> Vec<Mat<f64>> {
-        let tail = Tail::new(&self.net, layer.dense, self.loss);
-        let mut at = tail.buffers();
-        let S = |p| {
-            tail.curvature(layer.pre_activations.col_as_slice(p), self.labels[p], &mut at);
-            at.S.clone()
-        };
-        (0..self.n_samples()).map(S).collect()
+    pub(crate) fn layer(&self, dense: usize) -> AnalysedLayer {
+        AnalysedLayer::collect(&self.net, dense, self.loss, &self.samples()).unwrap()
     }
 
     /// The truth in the weight of the `dense`-th layer, for every sample.

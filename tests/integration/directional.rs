@@ -2,12 +2,9 @@
 
 use crate::cases::{ACTIVATIONS, Case, LOSSES};
 use crate::slow;
-use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{
-    AbsoluteCurvature, LayerSamples, absolute_hessian, directional_contributions, layer_moments,
-};
+use superlinear_curvature::{AbsoluteCurvature, absolute_hessian, directional_contributions, layer_moments};
 use superlinear_nets::{Activation, Loss};
 use superlinear_noise::gradient_covariance;
 use superlinear_spectra::{diagonal_in_basis, eigh};
@@ -30,16 +27,16 @@ fn contributions_average_to_the_diagonals_in_the_eigenbasis() {
     }
     for case in cases {
         let layer = case.layer(1);
-        let moments = layer_moments(&case.net, &layer);
+        let moments = layer_moments(&layer);
         let V = eigh(moments.H.as_ref()).unwrap().vectors;
         let Sigma = gradient_covariance(moments.gradient_second_moment, &layer);
-        let truths = [&Sigma, &moments.H, &moments.M2, &absolute_hessian(&case.net, &layer)]
+        let truths = [&Sigma, &moments.H, &moments.M2, &absolute_hessian(&layer)]
             .map(|A| diagonal_in_basis(A.as_ref(), V.as_ref()));
         let (n, k) = (case.n_samples() as f64, V.ncols());
         let mean_gradient = layer.mean_gradient();
         let centre: Vec<f64> = (0..k).map(|i| crate::dense::dot(&mean_gradient, V.col_as_slice(i))).collect();
         let mut means = [(); 4].map(|()| vec![0.0; k]);
-        directional_contributions(&case.net, &layer, V.as_ref(), AbsoluteCurvature::Compute, |panels| {
+        directional_contributions(&layer, V.as_ref(), AbsoluteCurvature::Compute, |panels| {
             for i in 0..k {
                 means[0][i] += panels.gradient.col(i).iter().map(|g| (g - centre[i]).powi(2)).sum::<f64>() / n;
                 means[1][i] += panels.curvature.col(i).iter().sum::<f64>() / n;
@@ -56,18 +53,13 @@ fn contributions_average_to_the_diagonals_in_the_eigenbasis() {
     }
 }
 
-/// A layer that has seen sample `p` as often as `counts` says.
-fn repeated(layer: &LayerSamples, counts: &[f64]) -> LayerSamples {
+/// A case whose sample `p` is there as often as `counts` says.
+fn repeated(case: &Case, counts: &[f64]) -> Case {
     let of: Vec<usize> = (0..counts.len()).flat_map(|p| std::iter::repeat_n(p, counts[p] as usize)).collect();
-    let columns = |A: &Mat<f64>| Mat::from_fn(A.nrows(), of.len(), |i, j| A[(i, of[j])]);
-    LayerSamples {
-        dense: layer.dense,
-        loss: layer.loss,
-        activities: columns(&layer.activities),
-        pre_activations: columns(&layer.pre_activations),
-        deltas: columns(&layer.deltas),
-        losses: of.iter().map(|&p| layer.losses[p]).collect(),
-        labels: of.iter().map(|&p| layer.labels[p]).collect(),
+    Case {
+        inputs: of.iter().map(|&p| case.inputs[p].clone()).collect(),
+        labels: of.iter().map(|&p| case.labels[p]).collect(),
+        ..case.clone()
     }
 }
 
@@ -75,11 +67,11 @@ fn repeated(layer: &LayerSamples, counts: &[f64]) -> LayerSamples {
 fn a_resample_is_the_analysis_of_the_samples_drawn() {
     let case = Case::random(&[6, 5, 4, 3], Activation::Relu, Loss::CrossEntropy, 60, 5_200);
     let layer = case.layer(1);
-    let V = eigh(layer_moments(&case.net, &layer).H.as_ref()).unwrap().vectors;
+    let V = eigh(layer_moments(&layer).H.as_ref()).unwrap().vectors;
     let (n_draws, k) = (6, V.ncols());
     let rng = || ChaCha8Rng::seed_from_u64(7);
     let mut bootstrap = DiagonalBootstrap::new(case.n_samples(), k, n_draws, &mut rng());
-    directional_contributions(&case.net, &layer, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
+    directional_contributions(&layer, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
         bootstrap.push(panels.gradient, panels.curvature, panels.squared_curvature).unwrap();
     });
     let found = bootstrap.finish();
@@ -87,8 +79,8 @@ fn a_resample_is_the_analysis_of_the_samples_drawn() {
     let slopes = slope_bootstrap(found.h.as_ref(), found.covariance.as_ref(), &config).unwrap();
     let counts = resample_counts(case.n_samples(), n_draws, &mut rng());
     for b in 0..=n_draws {
-        let drawn = if b == 0 { layer.clone() } else { repeated(&layer, counts.col_as_slice(b - 1)) };
-        let moments = layer_moments(&case.net, &drawn);
+        let drawn = if b == 0 { layer.clone() } else { repeated(&case, counts.col_as_slice(b - 1)).layer(1) };
+        let moments = layer_moments(&drawn);
         let Sigma = gradient_covariance(moments.gradient_second_moment, &drawn);
         let [sigma, h, m2] = [&Sigma, &moments.H, &moments.M2].map(|A| diagonal_in_basis(A.as_ref(), V.as_ref()));
         for (what, found, truth) in [("Σ", &found.covariance, &sigma), ("H", &found.h, &h), ("M₂", &found.m2, &m2)] {

@@ -39,7 +39,7 @@ fn sampling_errors_are_those_of_the_bootstrap() {
 
     let layer = case.layer(1);
     let mut bootstrap = DiagonalBootstrap::new(case.n_samples(), 20, 2_000, &mut rng);
-    directional_contributions(&case.net, &layer, top.vectors(), AbsoluteCurvature::Skip, |panels| {
+    directional_contributions(&layer, top.vectors(), AbsoluteCurvature::Skip, |panels| {
         bootstrap.push(panels.gradient, panels.curvature, panels.squared_curvature).unwrap();
     });
     let resampled = bootstrap.finish();

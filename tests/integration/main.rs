@@ -17,6 +17,7 @@ mod coverage;
 mod dense;
 mod directional;
 mod exponent_errors;
+mod given_factors;
 mod joint;
 mod moments;
 mod noise;

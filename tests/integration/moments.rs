@@ -13,7 +13,7 @@ fn assert_agrees(case: &Case) {
         let name = format!("{} layer {dense}", case.name);
         let layer = case.layer(dense);
         let truths = case.truths(dense);
-        let moments = layer_moments(&case.net, &layer);
+        let moments = layer_moments(&layer);
 
         let H = mean(truths.iter().map(|truth| truth.hessian.clone()));
         assert_close(moments.H.as_ref(), H.as_ref(), TOLERANCE, format!("H: {name}"));
@@ -33,7 +33,7 @@ fn assert_agrees(case: &Case) {
         assert_close(found.as_ref(), Sigma.as_ref(), TOLERANCE, format!("Σ: {name}"));
 
         let absolute = mean(truths.iter().map(|truth| apply_to_spectrum(&truth.hessian, f64::abs)));
-        let found = absolute_hessian(&case.net, &layer);
+        let found = absolute_hessian(&layer);
         assert_close(found.as_ref(), absolute.as_ref(), TOLERANCE, format!("E|h|: {name}"));
 
         let norms: Vec<f64> = truths
@@ -41,7 +41,7 @@ fn assert_agrees(case: &Case) {
             .map(|truth| jacobi(&truth.hessian).0.iter().fold(0.0_f64, |largest, x| largest.max(x.abs())))
             .collect();
         let largest = norms.iter().fold(0.0_f64, |largest, &x| largest.max(x));
-        let (kappa_max, p) = largest_curvature(&case.net, &layer);
+        let (kappa_max, p) = largest_curvature(&layer);
         let slack = TOLERANCE * largest.max(1e-3);
         assert!((kappa_max - largest).abs() <= slack, "κ_max: {name}: {kappa_max} {largest}");
         assert!((norms[p] - largest).abs() <= slack, "sample of κ_max: {name}");
@@ -85,7 +85,7 @@ fn agree_where_some_samples_have_no_activity_or_the_wrong_label() {
 fn one_sample_is_its_own_mean() {
     let case = Case::random(&[3, 5, 4], Activation::Tanh, Loss::CrossEntropy, 1, 3);
     let layer = case.layer(0);
-    let moments = layer_moments(&case.net, &layer);
+    let moments = layer_moments(&layer);
     let squared = product(&moments.H, &moments.H);
     assert_close(moments.M2.as_ref(), squared.as_ref(), TOLERANCE, "M₂ = H² for one sample");
     // No spread, so no variance: exactly on the diagonal, to rounding elsewhere.
@@ -105,11 +105,12 @@ fn more_than_a_block_of_samples_is_the_mean_of_its_parts() {
     };
     for dense in 0..2 {
         let (layer, rest) = (whole.layer(dense), part(40..300).layer(dense));
-        assert_close(layer.deltas.subcols(40, 260), rest.deltas.as_ref(), TOLERANCE, "δ");
-        assert_close(layer.activities.subcols(40, 260), rest.activities.as_ref(), TOLERANCE, "a");
-        assert_close(layer.pre_activations.subcols(40, 260), rest.pre_activations.as_ref(), TOLERANCE, "z");
-        assert_close(column(&layer.losses[40..]), column(&rest.losses), TOLERANCE, "ℓ");
-        let moments = |case: &Case| layer_moments(&case.net, &case.layer(dense));
+        assert_close(layer.deltas().subcols(40, 260), rest.deltas().as_ref(), TOLERANCE, "δ");
+        assert_close(layer.activities().subcols(40, 260), rest.activities().as_ref(), TOLERANCE, "a");
+        let (pass, rest) = (layer.network_pass().unwrap(), rest.network_pass().unwrap());
+        assert_close(pass.pre_activations().subcols(40, 260), rest.pre_activations().as_ref(), TOLERANCE, "z");
+        assert_close(column(&pass.losses()[40..]), column(rest.losses()), TOLERANCE, "ℓ");
+        let moments = |case: &Case| layer_moments(&case.layer(dense));
         let (all, first, rest) = (moments(&whole), moments(&part(0..40)), moments(&part(40..300)));
         let weighted =
             |x: &faer::Mat<f64>, y: &faer::Mat<f64>| x * faer::Scale(40.0 / 300.0) + y * faer::Scale(260.0 / 300.0);

@@ -5,13 +5,13 @@ use crate::dense::{TOLERANCE, assert_close, mean, outer};
 use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{LayerSamples, layer_moments};
+use superlinear_curvature::{AnalysedLayer, LayerFactors, layer_moments};
 use superlinear_nets::{Activation, Loss};
 use superlinear_noise::{Sampling, gradient_covariance, minibatch_covariance, noise_covariance};
 use superlinear_spectra::eigh;
 
-fn Sigma(case: &Case, layer: &LayerSamples) -> Mat<f64> {
-    gradient_covariance(layer_moments(&case.net, layer).gradient_second_moment, layer)
+fn Sigma(layer: &AnalysedLayer) -> Mat<f64> {
+    gradient_covariance(layer_moments(layer).gradient_second_moment, layer)
 }
 
 /// All ordered tuples of `batch` out of `n_samples`, repetitions allowed.
@@ -44,7 +44,7 @@ fn equals_the_covariance_over_all_batches() {
         let case = Case::random(&[3, 4, 3], activation, loss, n_samples, 41);
         for dense in 0..2 {
             let gradients: Vec<Vec<f64>> = case.truths(dense).into_iter().map(|truth| truth.gradient).collect();
-            let Sigma = Sigma(&case, &case.layer(dense));
+            let Sigma = Sigma(&case.layer(dense));
             for batch in [1, 2, 3, 4] {
                 let with = tuples(n_samples, batch);
                 let C = noise_covariance(Sigma.as_ref(), batch, n_samples, Sampling::WithReplacement).unwrap();
@@ -65,7 +65,7 @@ fn equals_the_covariance_over_all_batches() {
 }
 
 /// Mean and standard error of every entry of the estimator over `n_seeds` epochs.
-fn estimate(layer: &LayerSamples, batch: usize, n_seeds: u64) -> (Mat<f64>, Mat<f64>) {
+fn estimate(layer: &AnalysedLayer, batch: usize, n_seeds: u64) -> (Mat<f64>, Mat<f64>) {
     let draw = |seed| minibatch_covariance(layer, batch, &mut ChaCha8Rng::seed_from_u64(seed)).unwrap();
     let P = layer.n_params();
     let (mut total, mut squares) = (Mat::<f64>::zeros(P, P), Mat::<f64>::zeros(P, P));
@@ -90,7 +90,7 @@ fn the_minibatch_estimate_is_unbiased_for_batches_without_replacement() {
         let case = Case::random(&[2, 3, 3], Activation::Tanh, Loss::CrossEntropy, n_samples, 51);
         let layer = case.layer(0);
         let (found, error) = estimate(&layer, batch, 4_000);
-        let Sigma = Sigma(&case, &layer);
+        let Sigma = Sigma(&layer);
         let C = noise_covariance(Sigma.as_ref(), batch, n_samples, Sampling::WithoutReplacement).unwrap();
         let other = noise_covariance(Sigma.as_ref(), batch, n_samples, Sampling::WithReplacement).unwrap();
         for i in 0..C.nrows() {
@@ -128,15 +128,9 @@ fn the_minibatch_draw_is_stable() {
     let n_samples = 8;
     let power = |p: usize| (p as f64).powi(3);
     let deltas = Mat::from_fn(1, n_samples, |_, p| power(p));
-    let layer = LayerSamples {
-        dense: 0,
-        loss: Loss::LinearMse,
-        activities: Mat::full(1, n_samples, 1.0),
-        pre_activations: Mat::zeros(1, n_samples),
-        deltas,
-        losses: vec![0.0; n_samples],
-        labels: vec![0; n_samples],
-    };
+    let activities = Mat::full(1, n_samples, 1.0);
+    let factors = LayerFactors { activities, deltas, curvatures: vec![0.0; n_samples], weight: None, labels: None };
+    let layer = AnalysedLayer::from_factors(factors).unwrap();
     let found = minibatch_covariance(&layer, 2, &mut ChaCha8Rng::seed_from_u64(7)).unwrap()[(0, 0)];
     // The batches of seed 7, recorded from this implementation: another draw changes published numbers.
     let batches = [[0, 6], [1, 7], [2, 5], [3, 4]];

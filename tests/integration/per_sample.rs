@@ -4,7 +4,7 @@ use crate::cases::{ACTIVATIONS, Case, LOSSES, WIDTHS};
 use crate::dense::{TOLERANCE, assert_close, column, dot, jacobi, outer, product};
 use crate::reference::Derivatives;
 use faer::Mat;
-use superlinear_curvature::PerSampleHessian;
+use superlinear_curvature::{AnalysedLayer, PerSampleHessian, per_sample_hessians};
 use superlinear_nets::{Activation, Loss, Workspace};
 
 /// `g_p` as the crates factor it.
@@ -12,25 +12,29 @@ fn gradient(delta: &[f64], a: &[f64]) -> Vec<f64> {
     delta.iter().flat_map(|delta| a.iter().map(move |a| delta * a)).collect()
 }
 
+fn all_hessians(layer: &AnalysedLayer) -> Vec<PerSampleHessian> {
+    per_sample_hessians(layer, &(0..layer.n_samples()).collect::<Vec<_>>())
+}
+
 /// Every per-sample quantity of every layer and sample.
 #[track_caller]
 fn assert_agrees(case: &Case) {
     for dense in 0..case.n_dense() {
         let layer = case.layer(dense);
-        let S = case.pre_activation_hessians(&layer);
+        let hessians = all_hessians(&layer);
         for (p, truth) in case.truths(dense).iter().enumerate() {
             let name = format!("{} layer {dense} sample {p}", case.name);
             let in_z = case.reference.in_pre_activation(dense, &case.inputs[p], case.labels[p]);
-            let a = layer.activities.col_as_slice(p);
-            let delta = layer.deltas.col_as_slice(p);
+            let (a, delta) = (layer.a(p), layer.delta(p));
             let activity = case.reference.activity(dense, &case.inputs[p]);
             assert_close(column(a), column(&activity), TOLERANCE, format!("a: {name}"));
-            assert!((layer.losses[p] - truth.value).abs() <= TOLERANCE * truth.value.max(1.0), "loss: {name}");
+            let loss = layer.network_pass().unwrap().losses()[p];
+            assert!((loss - truth.value).abs() <= TOLERANCE * truth.value.max(1.0), "loss: {name}");
             assert_close(column(delta), column(&in_z.gradient), TOLERANCE, format!("δ: {name}"));
-            assert_close(S[p].as_ref(), in_z.hessian.as_ref(), TOLERANCE, format!("S: {name}"));
+            assert_close(hessians[p].S(), in_z.hessian.as_ref(), TOLERANCE, format!("S: {name}"));
             let g = gradient(delta, a);
             assert_close(column(&g), column(&truth.gradient), TOLERANCE, format!("g: {name}"));
-            assert_hessian(&PerSampleHessian::new(S[p].clone(), a.to_vec()), truth, &name);
+            assert_hessian(&hessians[p], truth, &name);
         }
     }
 }
@@ -116,9 +120,9 @@ fn a_single_logit_leaves_softmax_losses_flat() {
     for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
         let case = Case::random(&[2, 3, 1], Activation::Tanh, loss, 2, 5);
         let layer = case.layer(0);
-        assert_eq!(layer.losses, [0.0; 2], "{loss}");
-        assert!(layer.deltas.norm_max() == 0.0, "{loss}");
-        assert!(case.pre_activation_hessians(&layer).iter().all(|S| S.norm_max() == 0.0), "{loss}");
+        assert_eq!(layer.network_pass().unwrap().losses(), [0.0; 2], "{loss}");
+        assert!(layer.deltas().norm_max() == 0.0, "{loss}");
+        assert!(all_hessians(&layer).iter().all(|h| h.S().norm_max() == 0.0), "{loss}");
     }
 }
 
@@ -143,9 +147,8 @@ fn zero_activity_gives_zero_curvature() {
 #[track_caller]
 fn assert_vanishes(case: &Case, dense: usize, p: usize) {
     let layer = case.layer(dense);
-    let a = layer.activities.col_as_slice(p);
-    assert!(a.iter().all(|&a| a == 0.0), "{}", case.name);
-    let h = PerSampleHessian::new(case.pre_activation_hessians(&layer).swap_remove(p), a.to_vec());
+    assert!(layer.a(p).iter().all(|&a| a == 0.0), "{}", case.name);
+    let h = per_sample_hessians(&layer, &[p]).remove(0);
     assert!(h.eigenpairs().kappa.is_empty() && h.norm() == 0.0 && h.to_dense().norm_max() == 0.0, "{}", case.name);
 }
 
@@ -164,9 +167,9 @@ fn agree_with_finite_differences_of_the_networks_loss() {
                 let mut workspace = Workspace::new(&case.net, 1);
                 for dense in 0..case.n_dense() {
                     let layer = case.layer(dense);
-                    let S = case.pre_activation_hessians(&layer);
+                    let hessians = all_hessians(&layer);
                     let params = case.net.architecture().dense_layers()[dense].params.clone();
-                    for (p, S) in S.into_iter().enumerate() {
+                    for (p, h) in hessians.iter().enumerate() {
                         let mut net = case.net.clone();
                         let mut loss_at = |moves: &[(usize, f64)]| {
                             for &(k, by) in moves {
@@ -177,8 +180,7 @@ fn agree_with_finite_differences_of_the_networks_loss() {
                             batch.total
                         };
                         let P = params.len();
-                        let a = layer.activities.col_as_slice(p);
-                        let g = gradient(layer.deltas.col_as_slice(p), a);
+                        let g = gradient(layer.delta(p), layer.a(p));
                         let differences: Vec<f64> =
                             (0..P).map(|k| (loss_at(&[(k, STEP)]) - loss_at(&[(k, -STEP)])) / (2.0 * STEP)).collect();
                         let name = format!("{} layer {dense} sample {p}", case.name);
@@ -188,7 +190,7 @@ fn agree_with_finite_differences_of_the_networks_loss() {
                             let diagonal = at(1.0, 1.0) + at(-1.0, -1.0);
                             (diagonal - at(1.0, -1.0) - at(-1.0, 1.0)) / (4.0 * STEP * STEP)
                         });
-                        let h = PerSampleHessian::new(S, a.to_vec()).to_dense();
+                        let h = h.to_dense();
                         let error = (&second - &h).norm_l2();
                         assert!(error <= LOOSE * h.norm_l2().max(1.0), "h: {name}: off by {error:e}");
                     }

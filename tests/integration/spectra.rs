@@ -24,7 +24,7 @@ fn descending(mut values: Vec<f64>) -> Vec<f64> {
 #[test]
 fn linear_regression() {
     let case = Case::random(&[5, 3], Activation::Identity, Loss::LinearMse, 20, 301);
-    let moments = layer_moments(&case.net, &case.layer(0));
+    let moments = layer_moments(&case.layer(0));
     let A = input_second_moment(&case);
     let scaled = |scale: f64| Mat::<f64>::identity(3, 3) * faer::Scale(scale);
     assert_close(moments.H.as_ref(), kronecker(&scaled(2.0 / 3.0), &A).as_ref(), CLOSE, "(2/n_out) I ⊗ E[a aᵀ]");
@@ -41,7 +41,7 @@ fn linear_regression() {
 fn deep_linear_regression() {
     // The tail is linear, so S = (2/n_out) W'ᵀW' for every sample.
     let case = Case::random(&[4, 5, 3], Activation::Identity, Loss::LinearMse, 20, 302);
-    let H = layer_moments(&case.net, &case.layer(0)).H;
+    let H = layer_moments(&case.layer(0)).H;
     let W = case.net.weight(1);
     let S = product(&W.transpose().to_owned(), &W.to_owned()) * faer::Scale(2.0 / 3.0);
     let A = input_second_moment(&case);
@@ -57,7 +57,7 @@ fn deep_linear_regression() {
 #[test]
 fn softmax_regression() {
     let case = Case::random(&[4, 3], Activation::Identity, Loss::CrossEntropy, 20, 303);
-    let moments = layer_moments(&case.net, &case.layer(0));
+    let moments = layer_moments(&case.layer(0));
     let D = |x: &[f64]| {
         let q = softmax(&case.reference.logits(x));
         Mat::from_fn(3, 3, |a, b| if a == b { q[a] - q[a] * q[a] } else { -q[a] * q[b] })
@@ -76,7 +76,7 @@ fn softmax_regression() {
 fn logistic_regression() {
     // Two classes: softmax of (f₀, f₁) is the logistic function of f₀ − f₁, and D_q = q₀q₁ [1 −1; −1 1].
     let case = Case::random(&[3, 2], Activation::Identity, Loss::CrossEntropy, 15, 304);
-    let H = layer_moments(&case.net, &case.layer(0)).H;
+    let H = layer_moments(&case.layer(0)).H;
     let sign = faer::mat![[1.0, -1.0], [-1.0, 1.0]];
     let truth = mean(case.inputs.iter().map(|x| {
         let f = case.reference.logits(x);
@@ -94,7 +94,7 @@ fn fisher_information_is_the_hessian_under_the_models_own_labels() {
     let inputs: Vec<Vec<f64>> = draw.inputs.iter().flat_map(|x| vec![x.clone(); 3]).collect();
     let labels = (0..5).flat_map(|_| [0, 1, 2]).collect();
     let case = Case::new(&[4, 3], Activation::Identity, Loss::CrossEntropy, vec![0.0; 12], inputs, labels);
-    let moments = layer_moments(&case.net, &case.layer(0));
+    let moments = layer_moments(&case.layer(0));
     assert_close(moments.gradient_second_moment.as_ref(), moments.H.as_ref(), CLOSE, "E[g gᵀ] = H");
 }
 
@@ -102,7 +102,7 @@ fn fisher_information_is_the_hessian_under_the_models_own_labels() {
 fn eigenpairs_and_diagonals_are_those_of_the_rotations() {
     for (k, loss) in LOSSES.into_iter().enumerate() {
         let case = Case::random(&[3, 5, 4], Activation::Tanh, loss, 12, 310 + k as u64);
-        let moments = layer_moments(&case.net, &case.layer(0));
+        let moments = layer_moments(&case.layer(0));
         let eigen = eigh(moments.H.as_ref()).unwrap();
         let (values, V) = jacobi(&moments.H);
         assert_close(column(&eigen.values), column(&values), TOLERANCE, format!("eigenvalues: {}", case.name));
@@ -121,7 +121,7 @@ fn eigenpairs_and_diagonals_are_those_of_the_rotations() {
 #[test]
 fn eigenpairs_do_not_depend_on_the_scale_of_the_matrix() {
     let case = Case::random(&[5, 20, 15, 6], Activation::Tanh, Loss::CrossEntropy, 60, 320);
-    let H = layer_moments(&case.net, &case.layer(1)).H;
+    let H = layer_moments(&case.layer(1)).H;
     let truth = eigh((&H * faer::Scale(1.0 / H.norm_max())).as_ref()).unwrap();
     for exponent in [-60, -40, -20, -10, 0, 10, 20, 40] {
         let scale = 2_f64.powi(exponent) / H.norm_max();

@@ -5,7 +5,7 @@ use crate::slow;
 use faer::Mat;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{LayerSamples, absolute_hessian, largest_curvature, layer_moments};
+use superlinear_curvature::{AnalysedLayer, absolute_hessian, largest_curvature, layer_moments};
 use superlinear_nets::{Activation, Loss};
 use superlinear_noise::{gradient_covariance, minibatch_covariance};
 use superlinear_spectra::{diagonal_in_basis, eigh};
@@ -33,25 +33,27 @@ fn wide() -> Case {
     }
 }
 
-fn fields(layer: LayerSamples) -> (Mat<f64>, Mat<f64>, Mat<f64>, Vec<f64>) {
-    (layer.activities, layer.pre_activations, layer.deltas, layer.losses)
+fn fields(layer: &AnalysedLayer) -> (Mat<f64>, Mat<f64>, Mat<f64>, Vec<f64>) {
+    let pass = layer.network_pass().unwrap();
+    let (a, z, delta) = (layer.activities(), pass.pre_activations(), layer.deltas());
+    (a.clone(), z.clone(), delta.clone(), pass.losses().to_vec())
 }
 
 #[test]
 fn collected_samples_and_their_moments() {
     let case = wide();
     let samples = case.samples();
-    let collect = || LayerSamples::collect(&case.net, 1, case.loss, &samples).unwrap();
-    assert_same_bits("LayerSamples", || fields(collect()));
+    let collect = || AnalysedLayer::collect(&case.net, 1, case.loss, &samples).unwrap();
+    assert_same_bits("AnalysedLayer", || fields(&collect()));
     let layer = collect();
     assert_same_bits("layer_moments", || {
-        let moments = layer_moments(&case.net, &layer);
+        let moments = layer_moments(&layer);
         (moments.H, moments.M2, moments.gradient_second_moment)
     });
     assert_same_bits("mean_gradient", || layer.mean_gradient());
-    assert_same_bits("absolute_hessian", || absolute_hessian(&case.net, &layer));
-    assert_same_bits("largest_curvature", || largest_curvature(&case.net, &layer));
-    let second = layer_moments(&case.net, &layer).gradient_second_moment;
+    assert_same_bits("absolute_hessian", || absolute_hessian(&layer));
+    assert_same_bits("largest_curvature", || largest_curvature(&layer));
+    let second = layer_moments(&layer).gradient_second_moment;
     assert_same_bits("gradient_covariance", || gradient_covariance(second.clone(), &layer));
     assert_same_bits("minibatch_covariance", || {
         minibatch_covariance(&layer, 50, &mut ChaCha8Rng::seed_from_u64(2)).unwrap()
@@ -61,7 +63,7 @@ fn collected_samples_and_their_moments() {
 #[test]
 fn eigenpairs_and_diagonals() {
     let case = wide();
-    let moments = layer_moments(&case.net, &case.layer(1));
+    let moments = layer_moments(&case.layer(1));
     assert_same_bits("eigh", || {
         let eigen = eigh(moments.H.as_ref()).unwrap();
         (eigen.values, eigen.vectors, eigen.residual, eigen.orthogonality)

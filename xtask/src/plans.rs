@@ -59,9 +59,11 @@ mod tests {
     use superlinear_experiments::plan::Choice;
     use superlinear_experiments::spec::RunSpec;
 
-    /// The table of training settings in the paper, and the deep network of its layer-wise figure: data set, network, loss,
-    /// images of each class for 3, 6 and 10 classes, batch, epochs, and 𝒩 for 3, 6 and 10 classes.
-    const PAPER: [(&str, &str, &str, [usize; 3], usize, usize, [usize; 3]); 8] = [
+    /// Data set, network, loss; images of each class for 3, 6 and 10 classes; batch, epochs; 𝒩 for 3, 6 and 10 classes.
+    type Row = (&'static str, &'static str, &'static str, [usize; 3], usize, usize, [usize; 3]);
+
+    /// The table of training settings in the paper.
+    const PAPER: [Row; 8] = [
         ("mnist", "mlp", "ce", [2_000, 2_000, 2_000], 50, 100, [300, 1_000, 1_000]),
         ("mnist", "mlp", "mse", [2_000, 2_000, 2_000], 50, 100, [300, 1_000, 1_000]),
         ("mnist", "cnn", "ce", [2_000, 2_000, 2_000], 50, 100, [200, 500, 1_000]),

@@ -347,7 +347,108 @@ fn a_record_of_an_earlier_analysis_is_named_and_the_layer_analysed_again() {
     assert!(said.contains(&format!("{named}; analysed again")), "{said}");
     assert!(!said.contains("set aside"), "training is not touched: {said}");
     assert_eq!(fs::read(&earlier).unwrap(), bytes, "and stays as it is");
+    fs::remove_file(&earlier).unwrap();
     agrees_with_the_whole(folder.path());
+}
+
+/// Damage to any record of finished results heals to the same bits, is published, and verifies.
+#[test]
+fn damaged_finished_results_heal_and_verify() {
+    for part in ["training.rec", "epoch-0060.rec", "epoch-0020.rec", "layer2-epoch-0060"] {
+        let folder = a_copy();
+        flip(&records(folder.path(), part)[0]);
+        let said = succeeds(folder.path(), &[]);
+        assert!(said.contains("set aside") && !said.contains("nothing to do"), "{part}: {said}");
+        let output = xtask(&["verify", folder.path().join("tiny").to_str().unwrap(), "--recompute"]);
+        assert!(output.status.success(), "{part}: {}", self::said(&output));
+        agrees_with_the_whole(folder.path());
+        assert!(succeeds(folder.path(), &[]).contains("nothing to do"));
+    }
+}
+
+/// A record whose checksum is right and whose content is not is named, never trusted.
+#[test]
+fn a_record_that_is_sealed_and_inconsistent_is_damage() {
+    let folder = a_copy();
+    let path = records(folder.path(), "layer2-epoch-0060").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    // Behind magic, envelope version, kind, version, length of the payload and key: three words, then epoch and layer.
+    let payload = 8 + 2 + 2 + 5 + 4 + 8;
+    let value =
+        bytes[payload + 32..].windows(3).position(|w| w == [60, 1, 12]).expect("epoch, layer, rows") + payload + 32;
+    bytes[value + 1] = 0;
+    bytes.truncate(bytes.len() - 32);
+    bytes.extend(Sha256::digest(&bytes));
+    fs::write(&path, &bytes).unwrap();
+    let results = folder.path().join("tiny");
+    let error = said(&xtask(&["verify", results.to_str().unwrap()]));
+    assert!(error.contains("inconsistent: it is of layer 1 after epoch 60"), "{error}");
+    succeeds(folder.path(), &[]);
+    agrees_with_the_whole(folder.path());
+}
+
+#[test]
+fn garbage_collection_removes_only_what_is_ours_and_nobody_needs() {
+    let folder = a_copy();
+    let (out, runs) = (folder.path().to_str().unwrap(), folder.path().join("tiny/runs"));
+    let gc = || xtask(&["runs", "gc", "--out", out]);
+    // A process that works there, between two stages, holds no lock but that on work.
+    let at_work = lock::try_share(&runs.join(".locks/at-work")).unwrap().unwrap();
+    let output = gc();
+    assert!(!output.status.success() && said(&output).contains("a process works there"), "{}", said(&output));
+    drop(at_work);
+    // A run of no result, a file of somebody in it, one that only ends as ours, and a link to a folder elsewhere.
+    let run = records(folder.path(), "training.rec").remove(0).parent().unwrap().to_owned();
+    let other = runs.join("mnist-tiny-ce-c3-s9-0123456789abcdef");
+    copy(&run, &other);
+    fs::write(other.join("notes.rec"), "mine").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    copy(&run, elsewhere.path());
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(elsewhere.path(), runs.join("linked-0123456789abcdef")).unwrap();
+    let n = fs::read_dir(elsewhere.path()).unwrap().count();
+    assert!(gc().status.success());
+    assert_eq!(fs::read(other.join("notes.rec")).unwrap(), b"mine");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), n);
+    agrees_with_the_whole_but(&other, folder.path());
+    // Results that keep their runs are not emptied by who asks for less.
+    succeeds(folder.path(), &["--keep", "none"]);
+    agrees_with_the_whole_but(&other, folder.path());
+}
+
+/// Agrees, once a folder that is not of the results is away.
+fn agrees_with_the_whole_but(other: &Path, out: &Path) {
+    let aside = out.join("aside");
+    fs::rename(other, &aside).unwrap();
+    let link = other.with_file_name("linked-0123456789abcdef");
+    let _ = fs::remove_file(link);
+    agrees_with_the_whole(out);
+    fs::rename(aside, other).unwrap();
+}
+
+/// What an earlier request has drawn and this one has not is removed, and what is not ours stays.
+#[test]
+fn figures_of_an_earlier_request_go_and_files_of_somebody_stay() {
+    let folder = a_copy();
+    let results = folder.path().join("tiny");
+    assert!(results.join("figures/trajectory.svg").is_file());
+    fs::write(results.join("notes.txt"), "mine").unwrap();
+    let fewer: Vec<&str> =
+        REQUEST.iter().map(|&word| if word == "table1,trajectory" { "table1" } else { word }).collect();
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(&fewer).arg("--out").arg(folder.path()).output().unwrap()
+    };
+    assert!(run().status.success());
+    assert!(!results.join("figures/trajectory.svg").exists() && results.join("tables/table1.csv").is_file());
+    assert_eq!(fs::read(results.join("notes.txt")).unwrap(), b"mine");
+    // A name of ours that somebody took.
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir(other.path().join("tiny")).unwrap();
+    fs::write(other.path().join("tiny/summary.json"), "mine").unwrap();
+    let output = command(other.path(), &[]).output().unwrap();
+    assert!(!output.status.success() && said(&output).contains("not of earlier results"), "{}", said(&output));
+    assert_eq!(fs::read(other.path().join("tiny/summary.json")).unwrap(), b"mine");
 }
 
 #[test]
@@ -379,7 +480,12 @@ fn as_much_is_kept_as_was_asked_for() {
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("nothing to do"));
     // Another process that works here may still look for the runs: who leaves last removes them.
     let other = lock::try_share(&folder.path().join("tiny/runs/.locks/at-work")).unwrap().unwrap();
-    fs::remove_file(folder.path().join("tiny/results.json")).unwrap();
+    // As a process leaves it that is killed while it writes the results.
+    let results = folder.path().join("tiny/results.json");
+    let names = serde_json::from_slice::<Value>(&fs::read(&results).unwrap()).unwrap()["files"].clone();
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|file| file[0].as_str().unwrap()).collect();
+    fs::write(folder.path().join("tiny/runs/.writing.json"), serde_json::to_vec(&names).unwrap()).unwrap();
+    fs::remove_file(results).unwrap();
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("to another process"));
     assert_eq!(records(folder.path(), "training.rec").len(), 2);
     drop(other);

@@ -1,10 +1,9 @@
 //! Per-sample Hessians of chosen samples, and the alignment of their eigenvectors with a basis.
 
-use crate::{FactoredEigenpairs, LayerSamples, PerSampleHessian};
+use crate::{AnalysedLayer, FactoredEigenpairs, PerSampleHessian};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use rayon::prelude::*;
-use superlinear_nets::{Network, Tail};
 
 /// Directions a step: `V_i a` of all samples is held for this many.
 const PANEL: usize = 128;
@@ -12,14 +11,13 @@ const PANEL: usize = 128;
 /// `h_p` of the samples `of`, in factored form.
 ///
 /// # Panics
-/// When `samples` were not collected from `net`, or there is no such sample.
+/// When there is no such sample.
 #[track_caller]
-pub fn per_sample_hessians(net: &Network<f64>, samples: &LayerSamples, of: &[usize]) -> Vec<PerSampleHessian> {
-    let tail = Tail::new(net, samples.dense, samples.loss);
-    let mut at = tail.buffers();
+pub fn per_sample_hessians(layer: &AnalysedLayer, of: &[usize]) -> Vec<PerSampleHessian> {
+    let mut curvatures = layer.curvatures();
     let hessian = |&p: &usize| {
-        tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], &mut at);
-        PerSampleHessian::new(at.S.clone(), samples.activities.col_as_slice(p).to_vec())
+        let sample = curvatures.at(p);
+        PerSampleHessian::new(sample.S.to_owned(), sample.a.to_vec())
     };
     of.iter().map(hessian).collect()
 }

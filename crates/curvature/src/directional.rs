@@ -11,11 +11,10 @@
 //! The images `u` of a block of samples along some directions are one matrix product, and so are `S_p u` and `δ_p·u` of
 //! all directions of one sample. Neither a gradient nor a Hessian of length or order `P` is formed.
 
-use crate::{LayerSamples, range_eigen};
+use crate::{AnalysedLayer, SampleFactors, range_eigen};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
-use superlinear_nets::{Network, Tail};
 
 /// Samples a visit: deep enough for a weighted sum over them to run at the speed of a matrix product.
 const BLOCK: usize = 1024;
@@ -56,43 +55,37 @@ pub struct DirectionalPanels<'a> {
 /// runs on the calling one.
 ///
 /// # Panics
-/// When `V` has not `P` rows or `samples` were not collected from `net`.
+/// When `V` has not `P` rows.
 #[track_caller]
 pub fn directional_contributions(
-    net: &Network<f64>,
-    samples: &LayerSamples,
+    layer: &AnalysedLayer,
     V: MatRef<'_, f64>,
     absolute: AbsoluteCurvature,
     mut visit: impl FnMut(DirectionalPanels<'_>),
 ) {
-    let (n_samples, k) = (samples.n_samples(), V.ncols());
-    assert_eq!(V.nrows(), samples.n_params(), "V has P rows");
-    let tail = Tail::new(net, samples.dense, samples.loss);
+    let (n_samples, k) = (layer.n_samples(), V.ncols());
+    assert_eq!(V.nrows(), layer.n_params(), "V has P rows");
     let n_panels = match absolute {
         AbsoluteCurvature::Skip => 3,
         AbsoluteCurvature::Compute => 4,
     };
-    let mut forms: Vec<SampleForms> = (0..BLOCK.min(n_samples)).map(|_| SampleForms::new(samples.d_out())).collect();
+    let mut forms: Vec<SampleForms> = (0..BLOCK.min(n_samples)).map(|_| SampleForms::new(layer.d_out())).collect();
     // A column a direction, and in it one panel's samples after the other's.
     let mut panels = vec![0.0; forms.len() * n_panels * k];
     for first in (0..n_samples).step_by(BLOCK) {
         let n = BLOCK.min(n_samples - first);
         let forms = &mut forms[..n];
         forms.par_iter_mut().enumerate().for_each_init(
-            || tail.buffers(),
-            |at, (row, forms)| {
-                let p = first + row;
-                tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
-                forms.set(at.S.as_ref(), &at.delta, samples.activities.col_as_slice(p), absolute);
-            },
+            || layer.curvatures(),
+            |curvatures, (row, forms)| forms.set(curvatures.at(first + row), absolute),
         );
         let height = n_panels * n;
         let panels = &mut panels[..height * k];
         panels.par_chunks_mut(height * DIRECTIONS).enumerate().for_each_init(
-            || Scratch::new(samples.d_out(), samples.d_in()),
+            || Scratch::new(layer.d_out(), layer.d_in()),
             |scratch, (chunk, panels)| {
                 let V = V.subcols(chunk * DIRECTIONS, panels.len() / height);
-                scratch.fill(V, samples.activities.as_ref().subcols(first, n), forms, panels);
+                scratch.fill(V, layer.activities().subcols(first, n), forms, panels);
             },
         );
         let panels = MatRef::from_column_major_slice(panels, height, k);
@@ -118,7 +111,8 @@ impl SampleForms {
         Self { rows: Mat::zeros(d_out + 1, d_out), norm_squared: 0.0 }
     }
 
-    fn set(&mut self, S: MatRef<'_, f64>, delta: &[f64], a: &[f64], absolute: AbsoluteCurvature) {
+    fn set(&mut self, sample: SampleFactors<'_>, absolute: AbsoluteCurvature) {
+        let SampleFactors { delta, S, .. } = sample;
         let d_out = delta.len();
         if absolute == AbsoluteCurvature::Compute {
             let (s, t) = range_eigen(S);
@@ -129,7 +123,7 @@ impl SampleForms {
         }
         self.rows.as_mut().subrows_mut(0, d_out).copy_from(S);
         delta.iter().enumerate().for_each(|(o, delta)| self.rows[(d_out, o)] = *delta);
-        self.norm_squared = squared_norm(a);
+        self.norm_squared = sample.norm_squared();
     }
 }
 
@@ -191,22 +185,21 @@ mod tests {
     use crate::{absolute_hessian, layer_moments};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
-    use superlinear_nets::{Activation, Architecture, DenseSamples, Loss};
+    use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network};
 
-    fn layer(activation: Activation, loss: Loss, n_samples: usize) -> (Network<f64>, LayerSamples) {
+    fn layer(activation: Activation, loss: Loss, n_samples: usize) -> AnalysedLayer {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let net = Network::<f64>::init(Architecture::mlp(&[4, 5, 7, 3], activation).unwrap(), &mut rng);
         let inputs = Mat::from_fn(4, n_samples, |_, _| 4.0 * rng.random::<f64>() - 2.0);
         let labels = (0..n_samples).map(|p| (p % 3) as u8).collect();
-        let samples = LayerSamples::collect(&net, 1, loss, &DenseSamples::new(inputs, labels)).unwrap();
-        (net, samples)
+        AnalysedLayer::collect(&net, 1, loss, &DenseSamples::new(inputs, labels)).unwrap()
     }
 
     /// All four panels over all samples.
-    fn collect(net: &Network<f64>, samples: &LayerSamples, V: MatRef<'_, f64>) -> [Mat<f64>; 4] {
-        let mut all: [Mat<f64>; 4] = std::array::from_fn(|_| Mat::zeros(samples.n_samples(), V.ncols()));
+    fn collect(layer: &AnalysedLayer, V: MatRef<'_, f64>) -> [Mat<f64>; 4] {
+        let mut all: [Mat<f64>; 4] = std::array::from_fn(|_| Mat::zeros(layer.n_samples(), V.ncols()));
         let mut next = 0;
-        directional_contributions(net, samples, V, AbsoluteCurvature::Compute, |panels| {
+        directional_contributions(layer, V, AbsoluteCurvature::Compute, |panels| {
             assert_eq!(panels.first, next);
             next += panels.gradient.nrows();
             let of = [
@@ -219,21 +212,21 @@ mod tests {
                 all.as_mut().subrows_mut(panels.first, panel.nrows()).copy_from(panel);
             }
         });
-        assert_eq!(next, samples.n_samples());
+        assert_eq!(next, layer.n_samples());
         all
     }
 
     /// Every sample's vector and dense matrix of length and order `P`, along more directions than a task takes.
     #[test]
     fn contributions_are_forms_of_dense_gradients_and_hessians() {
-        let (net, samples) = layer(Activation::Tanh, Loss::SoftmaxMse, 70);
+        let layer = layer(Activation::Tanh, Loss::SoftmaxMse, 70);
         let mut rng = ChaCha8Rng::seed_from_u64(6);
         let V = Mat::from_fn(35, 2 * DIRECTIONS + 5, |_, _| rng.random::<f64>() - 0.5);
-        let [gradient, curvature, squared, absolute] = collect(&net, &samples, V.as_ref());
-        let all: Vec<usize> = (0..samples.n_samples()).collect();
-        for (p, h) in crate::per_sample_hessians(&net, &samples, &all).iter().enumerate() {
+        let [gradient, curvature, squared, absolute] = collect(&layer, V.as_ref());
+        let all: Vec<usize> = (0..layer.n_samples()).collect();
+        for (p, h) in crate::per_sample_hessians(&layer, &all).iter().enumerate() {
             let dense = h.to_dense();
-            let (delta, a) = (samples.deltas.col_as_slice(p), samples.activities.col_as_slice(p));
+            let (delta, a) = (layer.delta(p), layer.a(p));
             let eigen = dense.self_adjoint_eigen(faer::Side::Lower).unwrap();
             for i in 0..V.ncols() {
                 let v = V.col(i);
@@ -254,13 +247,13 @@ mod tests {
     /// More samples than a block holds; the number of them divides nothing.
     #[test]
     fn means_are_the_diagonals_of_the_moments() {
-        let (net, samples) = layer(Activation::Tanh, Loss::SoftmaxMse, 2 * BLOCK + 131);
-        let moments = layer_moments(&net, &samples);
-        let absolute = absolute_hessian(&net, &samples);
+        let layer = layer(Activation::Tanh, Loss::SoftmaxMse, 2 * BLOCK + 131);
+        let moments = layer_moments(&layer);
+        let absolute = absolute_hessian(&layer);
         let V = moments.H.self_adjoint_eigen(faer::Side::Lower).unwrap().U().to_owned();
-        let panels = collect(&net, &samples, V.as_ref());
-        let n = samples.n_samples() as f64;
-        let squares = Mat::from_fn(samples.n_samples(), 35, |p, i| panels[0][(p, i)].powi(2));
+        let panels = collect(&layer, V.as_ref());
+        let n = layer.n_samples() as f64;
+        let squares = Mat::from_fn(layer.n_samples(), 35, |p, i| panels[0][(p, i)].powi(2));
         let truths = [&moments.gradient_second_moment, &moments.H, &moments.M2, &absolute];
         for (panel, A) in [&squares, &panels[1], &panels[2], &panels[3]].into_iter().zip(truths) {
             let scale = A.norm_max();
@@ -274,17 +267,17 @@ mod tests {
 
     #[test]
     fn bits_do_not_depend_on_threads() {
-        let (net, samples) = layer(Activation::Relu, Loss::CrossEntropy, BLOCK + 77);
+        let layer = layer(Activation::Relu, Loss::CrossEntropy, BLOCK + 77);
         let V = Mat::from_fn(35, 35, |i, j| ((3 * i + 5 * j) % 7) as f64 - 3.0);
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| collect(&net, &samples, V.as_ref()))
+            pool.install(|| collect(&layer, V.as_ref()))
         };
         let one = on(1);
         assert!(on(2) == one && on(3) == one);
         // Behind a piecewise-linear tail and under cross-entropy |h| = h.
         assert!((&one[3] - &one[1]).norm_max() < 1e-12 * one[1].norm_max());
-        directional_contributions(&net, &samples, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
+        directional_contributions(&layer, V.as_ref(), AbsoluteCurvature::Skip, |panels| {
             assert!(panels.absolute_curvature.is_none());
             let same = one[1].subrows(panels.first, panels.curvature.nrows());
             assert!((panels.curvature - same).norm_max() < 1e-14 * one[1].norm_max());
@@ -293,9 +286,9 @@ mod tests {
 
     #[test]
     fn no_directions_are_visited_all_the_same() {
-        let (net, samples) = layer(Activation::Relu, Loss::CrossEntropy, 3);
+        let layer = layer(Activation::Relu, Loss::CrossEntropy, 3);
         let mut visits = 0;
-        directional_contributions(&net, &samples, Mat::zeros(35, 0).as_ref(), AbsoluteCurvature::Skip, |panels| {
+        directional_contributions(&layer, Mat::zeros(35, 0).as_ref(), AbsoluteCurvature::Skip, |panels| {
             assert_eq!(panels.gradient.shape(), (3, 0));
             visits += 1;
         });

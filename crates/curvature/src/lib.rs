@@ -12,8 +12,9 @@
 //! **Dense layers.** The Hessian of sample `p` in the weight of a dense layer is `h_p = S_p ⊗ a_p a_pᵀ`
 //! ([`PerSampleHessian`]), so the `P × P` moments `E_p[A_p ⊗ a_p a_pᵀ]` that the paper needs are matrix products of
 //! short panels ([`kronecker_moments`]). [`layer_moments`] forms the Hessian `H = E_p[h_p]`, the second moment
-//! `M₂ = E_p[h_p²]` and the gradients' second moment in one pass over the samples that [`LayerSamples::collect`] has
-//! run through the network; [`JointLayers`] the same of several layers together (`MATH §8`). These are `f64`.
+//! `M₂ = E_p[h_p²]` and the gradients' second moment in one pass over an [`AnalysedLayer`]: what samples that are run
+//! through a network leave at the layer, or factors `a_p`, `δ_p`, `S_p` that somebody else has computed.
+//! [`JointLayers`] has the same of several layers together (`MATH §8`). These are `f64`.
 //!
 //! Every result is the same to the last bit for any number of threads.
 //!
@@ -21,15 +22,15 @@
 //!
 //! ```
 //! use rand::SeedableRng;
-//! use superlinear_curvature::{LayerSamples, layer_moments};
+//! use superlinear_curvature::{AnalysedLayer, layer_moments};
 //! use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network};
 //!
 //! let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(0);
 //! let net = Network::<f64>::init(Architecture::mlp(&[3, 4, 5, 2], Activation::Relu)?, &mut rng);
 //! let inputs = faer::Mat::from_fn(3, 10, |i, p| ((i + p) as f64).sin());
 //! let samples = DenseSamples::new(inputs, vec![0, 1, 0, 1, 0, 1, 0, 1, 0, 1]);
-//! let layer = LayerSamples::collect(&net, 1, Loss::CrossEntropy, &samples)?;
-//! let moments = layer_moments(&net, &layer);
+//! let layer = AnalysedLayer::collect(&net, 1, Loss::CrossEntropy, &samples)?;
+//! let moments = layer_moments(&layer);
 //! assert_eq!(moments.H.nrows(), 20);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -40,8 +41,8 @@ mod directional;
 mod graph;
 mod joint;
 mod kronecker_moment;
+mod layer;
 mod layer_moments;
-mod layer_samples;
 mod operators;
 mod per_sample_hessian;
 mod range_eigen;
@@ -54,10 +55,12 @@ pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,
     vech_len,
 };
-pub use layer_moments::{
-    LayerMoments, SampleCurvature, absolute_hessian, gauss_newton, largest_curvature, layer_moments, layer_moments_with,
+pub use layer::{
+    AnalysedLayer, Curvatures, LayerFactors, LayerFactorsError, NetworkPass, NetworkPassError, NotGiven, SampleFactors,
 };
-pub use layer_samples::{LayerSamples, LayerSamplesError};
+pub use layer_moments::{
+    LayerMoments, absolute_hessian, gauss_newton, largest_curvature, layer_moments, layer_moments_with,
+};
 pub use operators::{CurvatureOperator, Diagonal, DiagonalsAlong, MeanLoss, OperatorError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
 pub use range_eigen::range_eigen;

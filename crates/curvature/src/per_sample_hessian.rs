@@ -82,11 +82,11 @@ impl PerSampleHessian {
         Self { S, a: self.a.clone() }
     }
 
-    /// `h` as a dense `P × P` matrix: for tests and tiny layers.
+    /// `h` as a dense `P × P` matrix, symmetric to the last bit where `S` is: for tests and tiny layers.
     pub fn to_dense(&self) -> Mat<f64> {
         let d_in = self.a.len();
         Mat::from_fn(self.n_params(), self.n_params(), |r, c| {
-            self.S[(r / d_in, c / d_in)] * self.a[r % d_in] * self.a[c % d_in]
+            self.S[(r / d_in, c / d_in)] * (self.a[r % d_in] * self.a[c % d_in])
         })
     }
 

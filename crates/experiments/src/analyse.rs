@@ -9,7 +9,7 @@ use crate::streams::{Stream, generator};
 use anyhow::{Context, Result, bail};
 use faer::Mat;
 use std::time::Instant;
-use superlinear_curvature::{LayerMoments, LayerSamples, absolute_hessian, largest_curvature};
+use superlinear_curvature::{AnalysedLayer, LayerMoments, absolute_hessian, largest_curvature};
 use superlinear_datasets::{Dataset, Normalisation};
 use superlinear_nets::{Loss, Network};
 use superlinear_noise::{
@@ -21,10 +21,8 @@ use superlinear_training::ImageSamples;
 
 /// The matrices of an analysed layer, in the parameter basis.
 pub struct LayerMatrices {
-    /// What the layer saw of every sample.
-    pub samples: LayerSamples,
-    /// The network in `f64`.
-    pub net: Network<f64>,
+    /// The layer over the training images, in `f64`.
+    pub layer: AnalysedLayer,
     /// `H = E_p[h_p]`.
     pub H: Mat<f64>,
     /// `M₂ = E_p[h_p²]`.
@@ -74,19 +72,19 @@ pub fn layer_matrices(
         .with_context(|| context("weights"))?
         .cast::<f64>();
     let start = Instant::now();
-    let samples = LayerSamples::collect(&net, dense, spec.loss, &images)
+    let layer = AnalysedLayer::collect(&net, dense, spec.loss, &images)
         .with_context(|| context(&format!("layer {}", dense + 1)))?;
-    let partners = choose_partners(&samples, PartnerPolicy::PAPER, &mut generator(spec, Stream::Partners))
+    let partners = choose_partners(&layer, PartnerPolicy::PAPER, &mut generator(spec, Stream::Partners))
         .with_context(|| context("partners"))?;
-    let dual = dual_perturbation(&net, &samples, &partners);
-    let (LayerMoments { H, M2, gradient_second_moment }, awd) = awd_moments(&net, &samples, &dual);
-    let Sigma = gradient_covariance(gradient_second_moment, &samples);
-    let awd = awd_terms(awd, spec.batch, samples.n_samples())?;
+    let dual = dual_perturbation(&layer, &partners)?;
+    let (LayerMoments { H, M2, gradient_second_moment }, awd) = awd_moments(&layer, &dual);
+    let Sigma = gradient_covariance(gradient_second_moment, &layer);
+    let awd = awd_terms(awd, spec.batch, layer.n_samples())?;
     let moments_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
     let eigen = eigh(H.as_ref()).with_context(|| context("eigendecomposition of H"))?;
     let eigh_s = start.elapsed().as_secs_f64();
-    Ok(LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s })
+    Ok(LayerMatrices { layer, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s })
 }
 
 /// The record of a run's dense layer, from its matrices.
@@ -95,13 +93,13 @@ pub fn layer_matrices(
 /// When a number is not finite, or an eigendecomposition fails its check.
 pub fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result<LayerRecord> {
     let LayerJob { epoch, dense, is_last } = job;
-    let LayerMatrices { samples, net, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s } = matrices;
+    let LayerMatrices { layer, H, M2, Sigma, eigen, partners, dual, awd, moments_s, eigh_s } = matrices;
     drop(H);
-    let P = samples.n_params();
+    let P = layer.n_params();
     let V_top = eigen.vectors.as_ref().subcols(0, spec.top.min(P));
     // The bounds look at every direction, and only of the trained network.
     let V = if is_last { eigen.vectors.as_ref() } else { V_top };
-    let factor = batch_factor(spec.batch, samples.n_samples(), Sampling::WithReplacement)?;
+    let factor = batch_factor(spec.batch, layer.n_samples(), Sampling::WithReplacement)?;
     let context = |what: &str| format!("{}, epoch {}: {what}", spec.id(), epoch);
     let (Sigma_in_H, c_in_h) =
         layer_spectra::pair(Sigma.as_ref(), &eigen).with_context(|| context("C in the eigenbasis of H"))?;
@@ -110,12 +108,12 @@ pub fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result
     let c = Sigma_in_H.diagonal().into_iter().take(V.ncols()).map(|sigma| factor * sigma).collect();
     let m2 = M2_in_H.diagonal().into_iter().take(V.ncols()).collect();
     let abs_h = match spec.loss {
-        Loss::SoftmaxMse if is_last => Some(diagonal_in_basis(absolute_hessian(&net, &samples).as_ref(), V)),
+        Loss::SoftmaxMse if is_last => Some(diagonal_in_basis(absolute_hessian(&layer).as_ref(), V)),
         // Behind a piecewise-linear tail the others have PSD per-sample Hessians, so E|h| = H.
         _ => None,
     };
-    let (kappa_max, _) = largest_curvature(&net, &samples);
-    let isotropy = isotropy(&net, &samples, &dual);
+    let (kappa_max, _) = largest_curvature(&layer);
+    let isotropy = isotropy(&layer, &dual);
     let term = |matrix: &Mat<f64>| Term {
         norm: matrix.norm_l2(),
         trace: (0..P).map(|i| matrix[(i, i)]).sum(),
@@ -138,8 +136,7 @@ pub fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result
     let start = Instant::now();
     let slopes = if is_last {
         let V_window = eigen.vectors.as_ref().subcols(0, above_noise.min(spec.top));
-        let found =
-            resample::slopes(&net, &samples, V_window, spec.n_resamples, &mut generator(spec, Stream::Resamples));
+        let found = resample::slopes(&layer, V_window, spec.n_resamples, &mut generator(spec, Stream::Resamples));
         Some(found.with_context(|| context("resamples"))?)
     } else {
         None
@@ -148,8 +145,7 @@ pub fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result
     let spectra = match &spec.spectra {
         Some(settings) if is_last && dense == spec.target_dense() => {
             let input = layer_spectra::SpectralInput {
-                samples: &samples,
-                net: &net,
+                layer: &layer,
                 eigen: &eigen,
                 C: (Sigma.as_ref(), &Sigma_in_H),
                 M2: (M2.as_ref(), &M2_in_H),
@@ -165,8 +161,8 @@ pub fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result
     Ok(LayerRecord {
         epoch,
         dense,
-        d_out: samples.d_out(),
-        d_in: samples.d_in(),
+        d_out: layer.d_out(),
+        d_in: layer.d_in(),
         h,
         c,
         m2,

@@ -16,34 +16,34 @@ use superlinear_nets::{Architecture, Layer};
 use superlinear_noise::{Sampling, noise_covariance};
 use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
-use superlinear_store::staged::{OnExisting, StagedDir};
+use superlinear_store::staged::{StagedDir, What};
 use superlinear_store::{json, npz, safetensors};
 
-/// The file by which an exported folder is known, so that no other folder is ever replaced.
+/// The settings of the run, for a person.
 const MANIFEST: &str = "manifest.json";
 
 /// What an export has written, in words.
 pub const FILES: &str = "weights.safetensors, data.npz, moments.npz, awd.npz, manifest.json";
 
-/// Writes run `id` of the results in `out` to the folder `to`.
+/// Writes run `id` of the results in `out` to the folder `to`, which may hold another run's if `force`.
 ///
 /// # Errors
 /// When there is no such run, its data are missing, the folder cannot be written, or the observer stops it; nothing has been
 /// written then.
 pub fn export(
     (out, id): (&Path, &str),
-    to: &Path,
+    (to, force): (&Path, bool),
     data_dir: Option<&Path>,
     provenance: Provenance,
     observer: &dyn Observer,
 ) -> Result<()> {
     let run = FoundRun::find(out, id)?;
-    let staged = StagedDir::create(to, OnExisting::ReplaceIfItHolds(MANIFEST))?;
+    let staged = StagedDir::create(to, What { kind: "export", of: &format!("run {id}"), force })?;
     let FinishedRun { spec, training, trained, data, .. } = run.load(data_dir)?;
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
     observer.check()?;
 
-    write_weights(&staged.path().join("weights.safetensors"), &spec.id(), &trained.weights, &matrices)?;
+    write_weights(&staged.path().join("weights.safetensors"), &spec, &trained.weights)?;
     let normalisation = Normalisation::of(spec.dataset);
     let images = data.train.shape().len();
     let mut x = vec![0.0_f32; images * training.indices.len()];
@@ -67,8 +67,8 @@ pub fn export(
 
 /// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` and `torch.nn.Conv2d` layers called `fc1`,
 /// `fc2`, … and `conv1`, `conv2`, …, with their biases where they have one.
-fn write_weights(path: &Path, id: &str, weights: &[f32], matrices: &LayerMatrices) -> Result<()> {
-    let architecture = matrices.net.architecture();
+fn write_weights(path: &Path, spec: &RunSpec, weights: &[f32]) -> Result<()> {
+    let architecture = &spec.architecture();
     let mut named: Vec<(String, Vec<usize>, &[f32])> = Vec::new();
     for (position, name) in layer_names(architecture) {
         let shape = match architecture.layers()[position] {
@@ -83,7 +83,7 @@ fn write_weights(path: &Path, id: &str, weights: &[f32], matrices: &LayerMatrice
         }
     }
     let tensors = named.iter().map(|(name, shape, values)| Ok((name.as_str(), ArrayView::new(shape, *values)?)));
-    let metadata = BTreeMap::from([("run".to_owned(), id.to_owned())]);
+    let metadata = BTreeMap::from([("run".to_owned(), spec.id())]);
     Ok(safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, &metadata)?)
 }
 
@@ -108,10 +108,10 @@ fn layer_words(architecture: &Architecture) -> Vec<String> {
 
 /// `H`, `M2`, `Sigma`, `C`, `eigenvalues` and `eigenvectors` (as columns) in the parameter basis, row-major `vec(W)`.
 fn write_moments(path: &Path, spec: &RunSpec, matrices: &LayerMatrices) -> Result<()> {
-    let LayerMatrices { samples, H, M2, Sigma, eigen, .. } = matrices;
-    let n_samples = samples.n_samples();
+    let LayerMatrices { layer, H, M2, Sigma, eigen, .. } = matrices;
+    let n_samples = layer.n_samples();
     let C = noise_covariance(Sigma.as_ref(), spec.batch, n_samples, Sampling::WithReplacement)?;
-    let P = samples.n_params();
+    let P = layer.n_params();
     let named = [
         ("H", row_major(H.as_ref())),
         ("M2", row_major(M2.as_ref())),
@@ -129,7 +129,7 @@ fn write_moments(path: &Path, spec: &RunSpec, matrices: &LayerMatrices) -> Resul
 
 /// `partners` (indices into `x` of `data.npz`), `delta_a` and every term of the duality in the parameter basis.
 fn write_awd(path: &Path, matrices: &LayerMatrices) -> Result<()> {
-    let LayerMatrices { samples, partners, dual, awd, .. } = matrices;
+    let LayerMatrices { layer, partners, dual, awd, .. } = matrices;
     let partners: Vec<i64> = partners.of.iter().map(|&q| q as i64).collect();
     let shifts = row_major(dual.shifts.transpose());
     let total = awd.total();
@@ -143,8 +143,8 @@ fn write_awd(path: &Path, matrices: &LayerMatrices) -> Result<()> {
         ("C_gg_SD", row_major(awd.gg_same.as_ref())),
         ("C_hh_SD_WD", row_major(awd.hh_local.as_ref())),
     ];
-    let of_samples = [samples.n_samples(), samples.d_in()];
-    let shape = [samples.n_params(), samples.n_params()];
+    let of_samples = [layer.n_samples(), layer.d_in()];
+    let shape = [layer.n_params(), layer.n_params()];
     let mut arrays = vec![
         ("partners", ArrayView::new(&of_samples[..1], &partners)?),
         ("delta_a", ArrayView::new(&of_samples, &shifts)?),

@@ -98,6 +98,15 @@ impl FoundRun {
         if !manifest.data.iter().any(|known| known.is_of(&spec) && known.sha256 == hash) {
             bail!("{}: run {} was made of other images than those here", run.path().display(), spec.id());
         }
+        if let Some(&index) = training.indices.iter().find(|&&index| index >= data.train.len()) {
+            let (record, n) = (run.training().path().display().to_string(), data.train.len());
+            bail!("{record}: inconsistent: training image {index} of a data set of {n}");
+        }
+        let (found, expected) = (trained.weights.len(), spec.architecture().n_params());
+        if found != expected {
+            let record = run.checkpoint(trained.epoch).path().display().to_string();
+            bail!("{record}: inconsistent: {found} weights, expected {expected}");
+        }
         Ok(FinishedRun { spec, training, trained, data, run })
     }
 }

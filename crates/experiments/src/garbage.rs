@@ -2,14 +2,15 @@
 
 use crate::keep::Keep;
 use crate::manifest::{MANIFEST, Manifest};
-use crate::observer::Observer;
-use crate::pipeline::lock_results;
+use crate::pending::pending_in;
+use crate::pipeline::at_work;
 use crate::run_dir::layers_of;
-use crate::stored::{FileKind, entries, in_use, kind_of, name_of, runs_in};
-use anyhow::{Context, Result};
+use crate::stored::{FileKind, check, entries, kind_of, name_of, runs_in};
+use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use superlinear_store::lock;
 
 /// A temporary file that was touched so recently may be somebody's.
 const YOUNG: Duration = Duration::from_secs(60);
@@ -19,39 +20,40 @@ const YOUNG: Duration = Duration::from_secs(60);
 pub struct Needless {
     /// Files to go.
     pub files: Vec<PathBuf>,
-    /// Folders of runs that would be empty then.
-    pub folders: Vec<PathBuf>,
-    /// Folders of runs that a process works on, left alone.
-    pub in_use: Vec<PathBuf>,
+    /// Runs of requests under way that are kept for them.
+    pub kept_for_requests: usize,
 }
 
-/// Finds what no result in `results` needs, and removes it if `remove`. Holds the lock of the results meanwhile.
+/// Finds what no result in `results`, and no request under way there, needs; and removes it if `remove`.
+///
+/// Holds the lock on work alone meanwhile, so that no process trains or analyses there. Only files that were read as our own
+/// records, and leftovers that our writers named, are removed; links are not followed.
 ///
 /// # Errors
-/// When a folder cannot be read or a file not removed, or the observer stops the wait for the lock.
-pub fn sweep(results: &Path, remove: bool, observer: &dyn Observer) -> Result<Needless> {
-    let _lock = lock_results(results, observer)?;
+/// When a process works there, a folder cannot be read, or a file not removed.
+pub fn sweep(results: &Path, remove: bool) -> Result<Needless> {
+    let Some(_alone) = lock::try_lock(&at_work(results))? else {
+        bail!("{}: a process works there; nothing was removed", results.display());
+    };
+    let pending = pending_in(results)?;
+    let for_requests: BTreeSet<PathBuf> =
+        pending.iter().flat_map(|pending| pending.run_dirs(results)).map(|run| run.path()).collect();
     let used = used_by(results)?;
     let mut needless = Needless::default();
     for run in runs_in(results)? {
-        if in_use(&run)? {
-            needless.in_use.push(run);
-            continue;
-        }
+        let is_kept = for_requests.contains(&run);
+        needless.kept_for_requests += usize::from(is_kept);
         let (files, left): (Vec<PathBuf>, Vec<PathBuf>) =
-            entries(&run)?.into_iter().partition(|file| is_needless(&run, file, used.as_ref()));
+            entries(&run)?.into_iter().partition(|file| is_needless(&run, file, used.as_ref().filter(|_| !is_kept)));
         if remove {
             for file in &files {
                 std::fs::remove_file(file).with_context(|| format!("{}: cannot remove", file.display()))?;
             }
-        }
-        needless.files.extend(files);
-        if left.is_empty() {
-            if remove {
+            if left.is_empty() {
                 std::fs::remove_dir(&run).with_context(|| format!("{}: cannot remove", run.display()))?;
             }
-            needless.folders.push(run);
         }
+        needless.files.extend(files);
     }
     Ok(needless)
 }
@@ -88,7 +90,8 @@ fn is_needless(run: &Path, file: &Path, used: Option<&BTreeSet<PathBuf>>) -> boo
             age.is_ok_and(|age| age.is_ok_and(|age| age > YOUNG))
         }
         FileKind::Foreign => false,
-        FileKind::Record => used.is_some_and(|used| {
+        // A file that does not read as ours is not ours to remove.
+        FileKind::Record => used.filter(|_| check(run, file).is_ok()).is_some_and(|used| {
             let of_layer = name.starts_with("layer") || name.starts_with("moments");
             !used.contains(run) || (of_layer && !used.contains(file)) || name.starts_with("state.")
         }),

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use faer::{Mat, MatRef};
 use rand::{Rng, RngExt};
 use std::time::Instant;
-use superlinear_curvature::{FactoredEigenpairs, LayerSamples, alignments, gauss_newton, per_sample_hessians};
-use superlinear_nets::{Loss, Network};
+use superlinear_curvature::{AnalysedLayer, FactoredEigenpairs, alignments, gauss_newton, per_sample_hessians};
+use superlinear_nets::Loss;
 use superlinear_plots::Reduce;
 use superlinear_spectra::{
     Eigh, HaarNull, InEigenbasis, NullTest, PairDiagnostics, Windows, draw_haar_null, eigh,
@@ -41,10 +41,8 @@ pub(crate) fn pair(A: MatRef<'_, f64>, eigen: &Eigh) -> Result<(InEigenbasis, Pa
 
 /// What the spectra are of.
 pub(crate) struct SpectralInput<'a> {
-    /// What the layer saw of every sample.
-    pub(crate) samples: &'a LayerSamples,
-    /// The network in `f64`.
-    pub(crate) net: &'a Network<f64>,
+    /// The layer over the training images.
+    pub(crate) layer: &'a AnalysedLayer,
     /// Eigenpairs of `H`.
     pub(crate) eigen: &'a Eigh,
     /// `C` up to a factor, in the parameter basis and in the eigenbasis of `H`.
@@ -75,23 +73,21 @@ pub(crate) fn layer_spectra(input: &SpectralInput<'_>, spec: &SpectraSpec, rng: 
         overlap(("M₂", &eigen_M2), ("H", input.eigen))?,
         overlap(("C", &eigen_C), ("M₂", &eigen_M2))?,
     ];
-    if input.samples.loss == Loss::SoftmaxMse {
+    if input.layer.network_pass()?.loss() == Loss::SoftmaxMse {
         // Under cross-entropy behind a ReLU tail the Gauss–Newton matrix is H, and the Fisher matrix is both.
-        let eigen_G = eigh(gauss_newton(input.net, input.samples).as_ref()).context("eigendecomposition of the GGN")?;
+        let eigen_G = eigh(gauss_newton(input.layer)?.as_ref()).context("eigendecomposition of the GGN")?;
         overlaps.push(overlap(("GGN", &eigen_G), ("H", input.eigen))?);
         overlaps.push(overlap(("C", &eigen_C), ("GGN", &eigen_G))?);
     }
     drop((eigen_C, eigen_M2));
     let pairs_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let chosen = choose_samples(&input.samples.labels, spec.n_per_class, rng);
+    let labels = input.layer.labels()?;
+    let chosen = choose_samples(labels, spec.n_per_class, rng);
     let spectra: Vec<FactoredEigenpairs> =
-        per_sample_hessians(input.net, input.samples, &chosen).iter().map(|h| h.eigenpairs()).collect();
-    let samples = chosen
-        .iter()
-        .zip(&spectra)
-        .map(|(&p, pairs)| sample_spectrum(input.samples.labels[p], pairs))
-        .collect::<Result<Vec<_>>>()?;
+        per_sample_hessians(input.layer, &chosen).iter().map(|h| h.eigenpairs()).collect();
+    let samples =
+        chosen.iter().zip(&spectra).map(|(&p, pairs)| sample_spectrum(labels[p], pairs)).collect::<Result<Vec<_>>>()?;
     let V = input.eigen.vectors.as_ref().subcols(0, input.window);
     let localisation = (0..input.window).map(|i| inverse_participation_ratio(input.eigen.vectors.col_as_slice(i)));
     let localisation = localisation.collect::<Result<_, _>>().context("eigenvectors of H")?;

@@ -41,6 +41,7 @@ pub mod manifest;
 pub mod observer;
 pub mod outside;
 pub mod parameters;
+pub mod pending;
 pub mod pipeline;
 pub mod plan;
 pub mod provenance;

@@ -18,7 +18,7 @@ use std::path::Path;
 /// Name of the file; written last, so that a folder that has it is finished.
 pub const MANIFEST: &str = "results.json";
 /// What it was called in version 0.1.0.
-const EARLIER: &str = "part.json";
+pub const EARLIER_MANIFEST: &str = "part.json";
 /// Folder of the runs in a folder of results.
 pub const RUNS: &str = "runs";
 /// Folder of the shares in a folder of results.
@@ -89,9 +89,9 @@ impl Manifest {
     pub fn read(dir: &Path) -> Result<Self> {
         let file = dir.join(MANIFEST);
         if !file.is_file() {
-            if dir.join(EARLIER).is_file() {
+            if dir.join(EARLIER_MANIFEST).is_file() {
                 bail!(
-                    "{}: results of an earlier version ({EARLIER}), expected {MANIFEST}; `cargo xtask reproduce` makes \
+                    "{}: results of an earlier version ({EARLIER_MANIFEST}), expected {MANIFEST}; `cargo xtask reproduce` makes \
                      them again of the networks there",
                     dir.display()
                 );

@@ -9,6 +9,7 @@ use crate::images::{DataSummary, Loaded, loaded_of};
 use crate::keep::Keep;
 use crate::manifest::{Manifest, RUNS, Request};
 use crate::observer::Observer;
+use crate::pending::Pending;
 use crate::provenance::Provenance;
 use crate::record::{AboutRecord, LayerRecord, RunRecord, TrainingRecord};
 use crate::run_dir::{LOCKS, LayerJob, RunDir, Saver, layers_of};
@@ -17,7 +18,7 @@ use crate::shared_work;
 use crate::spec::RunSpec;
 use crate::train::{Saving, train_run};
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use superlinear_store::lock::{self, Lock};
 
@@ -64,11 +65,19 @@ impl Pipeline<'_> {
     /// # Errors
     /// When there can be no lock, or the observer stops the wait.
     pub fn begin(&self, observer: &dyn Observer) -> Result<Lock> {
-        shared_work::wait_to_share(&self.at_work(), "removes runs that are not kept", observer)
+        shared_work::wait_to_share(&at_work(self.target), "removes runs that are not kept", observer)
     }
 
-    fn at_work(&self) -> std::path::PathBuf {
-        self.target.join(RUNS).join(LOCKS).join(AT_WORK)
+    fn pending(&self) -> Pending {
+        Pending { request: self.request.clone(), data: self.data_summaries() }
+    }
+
+    /// Says that the request has been answered: from now on only its results need what is stored.
+    ///
+    /// # Errors
+    /// When the note that it is under way cannot be removed.
+    pub fn end(&self) -> Result<()> {
+        self.pending().end(self.target)
     }
 
     /// Trains and analyses every run.
@@ -76,6 +85,7 @@ impl Pipeline<'_> {
     /// # Errors
     /// When something cannot be read or written, or the observer stops it.
     pub fn run(&self, observer: &dyn Observer) -> Result<Finished> {
+        self.pending().begin(self.target)?;
         let dirs: Vec<RunDir> = self.specs.iter().map(|spec| self.dir_of(spec)).collect();
         let jobs: Vec<(&RunSpec, &RunDir)> = self.specs.iter().zip(&dirs).collect();
         let (trained, mut failures) = self.train_all(&jobs, observer)?;
@@ -90,10 +100,11 @@ impl Pipeline<'_> {
     /// # Errors
     /// When a folder cannot be removed.
     pub fn remove_what_is_not_kept(&self, observer: &dyn Observer) -> Result<()> {
-        if self.keep != Keep::None {
+        // What the results say is kept stays, whoever asks for less.
+        if self.keep != Keep::None || Manifest::read(self.target).is_ok_and(|manifest| manifest.keep != Keep::None) {
             return Ok(());
         }
-        let Some(_alone) = lock::try_lock(&self.at_work())? else {
+        let Some(_alone) = lock::try_lock(&at_work(self.target))? else {
             observer.note("left", "the runs, to another process that works on them");
             return Ok(());
         };
@@ -131,11 +142,18 @@ impl Pipeline<'_> {
         }
         // Damaged records are set aside and made again by the stages, which hold the locks.
         Ok(manifest.run_dirs(dir)?.iter().all(|(spec, run)| {
+            // Networks are results too: exports and recomputations start from them.
+            let networks_are_there = |training: &TrainingRecord| {
+                let epochs = layers_of(spec, training).into_iter().map(|job| job.epoch);
+                epochs.into_iter().all(|epoch| run.checkpoint(epoch).read().is_ok())
+            };
             let moments_are_there = |training: &TrainingRecord| {
                 let mut jobs = layers_of(spec, training).into_iter();
                 self.keep < Keep::Moments || jobs.all(|job| run.moments(spec, job).read().is_ok())
             };
-            manifest.record(spec, run).is_ok_and(|record| moments_are_there(&record.training))
+            let all_is_there =
+                |record: RunRecord| networks_are_there(&record.training) && moments_are_there(&record.training);
+            manifest.record(spec, run).is_ok_and(all_is_there)
         }))
     }
 
@@ -222,6 +240,7 @@ impl Pipeline<'_> {
         let wants_moments = self.keep == Keep::Moments;
         let (stage, moments) = (dir.layer(spec, job), dir.moments(spec, job));
         if let Some(layer) = stage.take(observer)?
+            && (layer.dense, layer.epoch) == (job.dense, job.epoch)
             && (!wants_moments || moments.take(observer)?.is_some())
         {
             return Ok(layer);
@@ -237,6 +256,11 @@ impl Pipeline<'_> {
         }
         stage.write(analyse(spec, job, matrices)?, self.saver)
     }
+}
+
+/// The lock that processes share while they work on the runs in `target`; who removes runs holds it alone.
+pub(crate) fn at_work(target: &Path) -> PathBuf {
+    target.join(RUNS).join(LOCKS).join(AT_WORK)
 }
 
 /// The lock of who writes results into `target`.

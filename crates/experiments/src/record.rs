@@ -248,6 +248,75 @@ pub struct MomentsRecord {
     pub Sigma: Vec<f64>,
 }
 
+/// A record whose content may be inconsistent although its checksum is right.
+pub trait Consistent {
+    /// Whether shapes, counts and ranges fit together.
+    ///
+    /// # Errors
+    /// What does not, in words.
+    fn check(&self) -> Result<(), String>;
+}
+
+/// Fails with `what` unless `is_so`.
+fn expect(is_so: bool, what: &str) -> Result<(), String> {
+    if is_so { Ok(()) } else { Err(format!("inconsistent: {what}")) }
+}
+
+impl Consistent for AboutRecord {
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Consistent for TrainingRecord {
+    fn check(&self) -> Result<(), String> {
+        expect(!self.history.is_empty(), "a training of no epoch")?;
+        expect(!self.indices.is_empty(), "a training on no image")
+    }
+}
+
+impl Consistent for StateRecord {
+    fn check(&self) -> Result<(), String> {
+        let n = self.order.len();
+        let mut seen = vec![false; n];
+        let is_order = self.order.iter().all(|&p| p < n && !std::mem::replace(&mut seen[p], true));
+        expect(is_order, "the order of the samples is none")
+    }
+}
+
+impl Consistent for Checkpoint {
+    fn check(&self) -> Result<(), String> {
+        expect(self.epoch > 0, "a network after no epoch")
+    }
+}
+
+impl Consistent for LayerRecord {
+    fn check(&self) -> Result<(), String> {
+        let (n, P) = (self.h.len(), self.d_out.saturating_mul(self.d_in));
+        expect((1..=P).contains(&n), "the number of directions")?;
+        expect(self.c.len() == n && self.m2.len() == n, "diagonals of different lengths")?;
+        expect(self.abs_h.as_ref().is_none_or(|abs_h| abs_h.len() == n), "diagonals of different lengths")?;
+        expect(self.h.windows(2).all(|pair| pair[0] >= pair[1]), "eigenvalues are not descending")?;
+        let AwdRecord { total, hh, hg, gg, hh_same, hh_local, .. } = &self.awd;
+        let terms = [total, hh, hg, gg, hh_same, hh_local];
+        let n_terms = total.diagonal.len();
+        let fit = n_terms <= n && terms.iter().all(|term| term.diagonal.len() == n_terms);
+        expect(fit, "the duality's diagonals of different lengths")?;
+        for pair in [&self.c_in_h, &self.m2_in_h] {
+            let is_window = |window: &layer_spectra::WindowRecord| window.first < window.end && window.end <= P;
+            expect(!pair.windows.is_empty() && pair.windows.iter().all(is_window), "windows of directions")?;
+        }
+        expect(self.spectra.as_ref().is_none_or(LayerSpectra::is_consistent), "spectra")
+    }
+}
+
+impl Consistent for MomentsRecord {
+    fn check(&self) -> Result<(), String> {
+        let n = self.order.saturating_mul(self.order.saturating_add(1)) / 2;
+        expect([&self.H, &self.M2, &self.Sigma].iter().all(|A| A.len() == n), "matrices of different orders")
+    }
+}
+
 macro_rules! records {
     ($($content:ty: $kind:literal, $version:literal;)*) => {$(
         impl Record for $content {

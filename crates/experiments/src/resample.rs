@@ -4,8 +4,7 @@ use crate::record::{SlopeRecord, SlopesRecord, YorkRecord};
 use anyhow::Result;
 use faer::{Mat, MatRef};
 use rand::Rng;
-use superlinear_curvature::{AbsoluteCurvature, LayerSamples, directional_contributions};
-use superlinear_nets::Network;
+use superlinear_curvature::{AbsoluteCurvature, AnalysedLayer, directional_contributions};
 use superlinear_stats::{DiagonalBootstrap, FitConfig, errors_in_both, slope_bootstrap};
 
 /// Bootstraps the slopes of `C` and `M₂` on `H` and of `C` on `M₂` over samples, along the columns of `V`.
@@ -13,15 +12,14 @@ use superlinear_stats::{DiagonalBootstrap, FitConfig, errors_in_both, slope_boot
 /// # Errors
 /// When fewer than three directions can be used or a contribution is not finite.
 pub(crate) fn slopes(
-    net: &Network<f64>,
-    samples: &LayerSamples,
+    layer: &AnalysedLayer,
     V: MatRef<'_, f64>,
     n_draws: usize,
     rng: &mut impl Rng,
 ) -> Result<SlopesRecord> {
-    let mut bootstrap = DiagonalBootstrap::new(samples.n_samples(), V.ncols(), n_draws, rng);
+    let mut bootstrap = DiagonalBootstrap::new(layer.n_samples(), V.ncols(), n_draws, rng);
     let mut wrong = None;
-    directional_contributions(net, samples, V, AbsoluteCurvature::Skip, |panels| {
+    directional_contributions(layer, V, AbsoluteCurvature::Skip, |panels| {
         if wrong.is_none() {
             wrong = bootstrap.push(panels.gradient, panels.curvature, panels.squared_curvature).err();
         }

@@ -15,9 +15,9 @@
 use crate::identity::Key;
 use crate::observer::Observer;
 use crate::provenance::Provenance;
-use crate::record::{AboutRecord, Checkpoint, LayerRecord, MomentsRecord, StateRecord, TrainingRecord};
+use crate::record::{AboutRecord, Checkpoint, Consistent, LayerRecord, MomentsRecord, StateRecord, TrainingRecord};
 use crate::spec::RunSpec;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::marker::PhantomData;
@@ -168,7 +168,12 @@ impl RunDir {
         if !earlier.is_empty() {
             bail!("{}; `cargo xtask reproduce` analyses it again, without training", earlier.join("; "));
         }
-        stage.read()
+        let layer = stage.read()?;
+        if (layer.dense, layer.epoch) != (job.dense, job.epoch) {
+            let (dense, epoch) = (layer.dense + 1, layer.epoch);
+            bail!("{}: inconsistent: it is of layer {dense} after epoch {epoch}", stage.path().display());
+        }
+        Ok(layer)
     }
 
     /// Its matrices. They are determined by training alone, but stand beside the record that was made of them.
@@ -201,7 +206,7 @@ pub fn layers_of(spec: &RunSpec, training: &TrainingRecord) -> Vec<LayerJob> {
     earlier.chain(trained).collect()
 }
 
-impl<T: Record> Stage<T> {
+impl<T: Record + Consistent> Stage<T> {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -224,6 +229,7 @@ impl<T: Record> Stage<T> {
         if kept.key != self.key {
             bail!("{}: belongs to another run, or to other settings", self.path.display());
         }
+        kept.value.check().map_err(|defect| anyhow!("{}: {defect}", self.path.display()))?;
         Ok(kept.value)
     }
 
@@ -234,7 +240,10 @@ impl<T: Record> Stage<T> {
     /// When the file cannot be read or set aside, or is of a later version of this software.
     pub fn take(&self, observer: &dyn Observer) -> Result<Option<T>> {
         let defect = match record::read::<Kept<T>>(&self.path) {
-            Ok(kept) if kept.key == self.key => return Ok(Some(kept.value)),
+            Ok(kept) if kept.key == self.key => match kept.value.check() {
+                Ok(()) => return Ok(Some(kept.value)),
+                Err(defect) => defect,
+            },
             Ok(_) => "belongs to another run, or to other settings".to_owned(),
             Err(RecordError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(RecordError::Defect { defect, .. }) if !defect.is_newer() => defect.to_string(),

@@ -98,6 +98,23 @@ impl Question {
         }
     }
 
+    /// Everything that determines the answer, in words.
+    pub fn words(&self) -> String {
+        let of = match &self.of {
+            Of::Files { weights, data, loss, activation, batch } => {
+                let [weights, data] = [weights, data].map(|file| file.display());
+                format!("{weights} on {data}, loss {loss}, {activation}, batch {batch}")
+            }
+            Of::Run { out, id } => format!("run {id} of {}", out.display()),
+        };
+        let samples = self.samples.map_or_else(|| "all".to_owned(), |n| n.to_string());
+        let (params, operator) = (self.params.join(","), self.operator.name());
+        let Self { top, tol, probes, seed, .. } = self;
+        format!(
+            "{of}; {operator} over {params}, top {top}, {samples} samples, tolerance {tol:e}, {probes} probes, seed {seed}"
+        )
+    }
+
     /// The name of its folder: `<run>-<selection>`, with the operator, the images and the seed where they are not the default.
     pub fn name(&self) -> String {
         let of = match &self.of {

@@ -50,7 +50,9 @@ pub fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 /// When it cannot be read.
 pub fn runs_in(results: &Path) -> Result<Vec<PathBuf>> {
     let mut runs = entries(&results.join(RUNS))?;
-    runs.retain(|path| path.is_dir() && name_of(path) != LOCKS);
+    // Links are not followed: what they lead to is not ours.
+    let is_folder = |path: &PathBuf| std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    runs.retain(|path| is_folder(path) && !name_of(path).starts_with('.'));
     Ok(runs)
 }
 
@@ -91,7 +93,9 @@ pub enum FileKind {
 /// Which it is.
 pub fn kind_of(path: &Path) -> FileKind {
     let name = name_of(path);
-    if name.contains(SET_ASIDE) {
+    if !std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file()) {
+        FileKind::Foreign
+    } else if name.contains(SET_ASIDE) {
         FileKind::SetAside
     } else if name.starts_with('.') && name.ends_with(UNFINISHED_SUFFIX) {
         FileKind::Unfinished

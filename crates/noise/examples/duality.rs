@@ -9,7 +9,7 @@
 use faer::{Mat, Scale};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{LayerSamples, layer_moments};
+use superlinear_curvature::{AnalysedLayer, layer_moments};
 use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network, Workspace};
 use superlinear_noise::{
     DualPerturbation, PartnerPolicy, Partners, Sampling, awd_batch_estimate, awd_moments, awd_terms, choose_partners,
@@ -38,8 +38,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let trained = net.loss(inputs.as_ref(), &labels, Loss::CrossEntropy, &mut workspace);
     println!("trained: loss {:.4}, {} of {N} right", trained.total / N as f64, trained.n_correct);
 
-    let layer = LayerSamples::collect(&net, 1, Loss::CrossEntropy, &DenseSamples::new(inputs, labels))?;
-    let Sigma = gradient_covariance(layer_moments(&net, &layer).gradient_second_moment, &layer);
+    let layer = AnalysedLayer::collect(&net, 1, Loss::CrossEntropy, &DenseSamples::new(inputs, labels))?;
+    let Sigma = gradient_covariance(layer_moments(&layer).gradient_second_moment, &layer);
     let C = noise_covariance(Sigma.as_ref(), B, N, Sampling::WithoutReplacement)?;
     println!("second layer, 12→12, P = {}; C for batches of {B} without replacement", layer.n_params());
 
@@ -52,8 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut last = None;
     for (name, policy) in policies {
         let partners = choose_partners(&layer, policy, &mut rng)?;
-        let dual = dual_perturbation(&net, &layer, &partners);
-        let (moments, awd) = awd_moments(&net, &layer, &dual);
+        let dual = dual_perturbation(&layer, &partners)?;
+        let (moments, awd) = awd_moments(&layer, &dual);
         let terms = awd_terms(awd, B, N)?;
         let total = terms.total();
         let (miss, size, cosine) =
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (with_C, with_M2) = (cosine(X, &C), cosine(X, &M2));
         println!("  {name:<28} {:>7.3} {with_C:>12.3} {with_M2:>12.3}", trace(X) / trace(&C));
     }
-    let spread = isotropy(&net, &layer, &dual);
+    let spread = isotropy(&layer, &dual);
     println!(
         "Δw in the range of h_p: variance σ_w² = {:.3}, anisotropy over ranks {:.2} (0 for an isotropic Δw)",
         weight_variance(&terms.hh_same, &M2, B),
@@ -96,14 +96,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Median over samples of `‖g_q − (g_p + x_p + y_p)‖/‖g_q − g_p‖`, with `q` the partner of `p`.
-fn median_miss(layer: &LayerSamples, partners: &Partners, dual: &DualPerturbation) -> f64 {
+fn median_miss(layer: &AnalysedLayer, partners: &Partners, dual: &DualPerturbation) -> f64 {
+    let (a, deltas) = (layer.activities(), layer.deltas());
     let outer = |u: &Mat<f64>, v: &Mat<f64>, p: usize, q: usize| u.col(p) * v.col(q).transpose();
     let mut misses: Vec<f64> = (0..layer.n_samples())
         .map(|p| {
             let q = partners.of[p];
-            let step = outer(&layer.deltas, &layer.activities, q, q) - outer(&layer.deltas, &layer.activities, p, p);
-            let x = outer(&dual.responses, &layer.activities, p, p);
-            let y = outer(&layer.deltas, &dual.shifts, p, p);
+            let step = outer(deltas, a, q, q) - outer(deltas, a, p, p);
+            let x = outer(&dual.responses, a, p, p);
+            let y = outer(deltas, &dual.shifts, p, p);
             (&step - x - y).norm_l2() / step.norm_l2()
         })
         .collect();

@@ -8,7 +8,7 @@
 use faer::{Mat, MatRef, Scale};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use superlinear_curvature::{LayerSamples, layer_moments};
+use superlinear_curvature::{AnalysedLayer, layer_moments};
 use superlinear_nets::{Activation, Architecture, DenseSamples, Loss, Network, Workspace};
 use superlinear_noise::{Sampling, batch_factor, gradient_covariance, minibatch_covariance, noise_covariance};
 
@@ -18,6 +18,8 @@ const N: usize = 40;
 const B: usize = 10;
 /// Batches drawn.
 const DRAWS: usize = 40_000;
+/// The loss.
+const LOSS: Loss = Loss::CrossEntropy;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -26,8 +28,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let net = Network::<f64>::init(Architecture::mlp(&[5, 4, 3], Activation::Tanh)?, &mut rng);
 
     let samples = DenseSamples::new(inputs.clone(), labels.clone());
-    let layer = LayerSamples::collect(&net, 0, Loss::CrossEntropy, &samples)?;
-    let Sigma = gradient_covariance(layer_moments(&net, &layer).gradient_second_moment, &layer);
+    let layer = AnalysedLayer::collect(&net, 0, LOSS, &samples)?;
+    let Sigma = gradient_covariance(layer_moments(&layer).gradient_second_moment, &layer);
     println!("layer 5→4, P = {}, N = {N} samples in batches of B = {B}; tr Σ = {:.5}", layer.n_params(), trace(&Sigma));
 
     println!("batches              C/Σ         tr C exact  of {DRAWS} drawn  ‖C − drawn‖/‖C‖  expected of so many");
@@ -35,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         [("with replacement", Sampling::WithReplacement), ("without replacement", Sampling::WithoutReplacement)]
     {
         let C = noise_covariance(Sigma.as_ref(), B, N, sampling)?;
-        let drawn = drawn_covariance(&net, &layer, inputs.as_ref(), sampling, &mut rng);
+        let drawn = drawn_covariance(&net, (inputs.as_ref(), &labels), &layer.mean_gradient(), sampling, &mut rng);
         let factor = batch_factor(B, N, sampling)?;
         compare(&format!("{name:<19} {factor:.6} "), &C, &drawn, DRAWS);
     }
@@ -56,18 +58,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Covariance about the mean over all samples of the gradient of [`DRAWS`] batches, each a pass over the network as SGD
-/// makes it.
+/// Covariance of the first layer's gradient about its `mean` over all samples, of [`DRAWS`] batches, each a pass over
+/// the network as SGD makes it.
 fn drawn_covariance(
     net: &Network<f64>,
-    layer: &LayerSamples,
-    inputs: MatRef<'_, f64>,
+    (inputs, labels): (MatRef<'_, f64>, &[u8]),
+    mean: &[f64],
     sampling: Sampling,
     rng: &mut impl Rng,
 ) -> Mat<f64> {
-    let range = net.architecture().dense_layers()[layer.dense].params.clone();
+    let range = net.architecture().dense_layers()[0].params.clone();
     let (mut workspace, mut gradient) = (Workspace::new(net, B), vec![0.0; net.params().len()]);
-    let mean = layer.mean_gradient();
     let mut order: Vec<usize> = (0..N).collect();
     let mut deviations = Mat::zeros(mean.len(), DRAWS);
     for draw in 0..DRAWS {
@@ -81,10 +82,10 @@ fn drawn_covariance(
             }
         };
         let batch = Mat::from_fn(inputs.nrows(), B, |i, k| inputs[(i, members[k])]);
-        let labels: Vec<u8> = members.iter().map(|&p| layer.labels[p]).collect();
-        net.loss_and_gradient(batch.as_ref(), &labels, layer.loss, &mut workspace, &mut gradient);
+        let labels: Vec<u8> = members.iter().map(|&p| labels[p]).collect();
+        net.loss_and_gradient(batch.as_ref(), &labels, LOSS, &mut workspace, &mut gradient);
         let column = deviations.col_as_slice_mut(draw).iter_mut();
-        for (x, (g, mean)) in column.zip(gradient[range.clone()].iter().zip(&mean)) {
+        for (x, (g, mean)) in column.zip(gradient[range.clone()].iter().zip(mean)) {
             *x = g - mean;
         }
     }

@@ -5,10 +5,9 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, ColMut, Mat, Par, unzip, zip};
 use rayon::prelude::*;
 use superlinear_curvature::{
-    KroneckerShape, LayerMoments, LayerSamples, Symmetry, kronecker_moments, layer_moments_with, outer_product_vech,
-    range_eigen, skew_product_vech, symmetric_product_vech, vech, vech_len,
+    AnalysedLayer, LayerMoments, NotGiven, SampleFactors, Symmetry, kronecker_moments, layer_moments_with,
+    outer_product_vech, range_eigen, skew_product_vech, symmetric_product_vech, vech, vech_len,
 };
-use superlinear_nets::{Network, Tail};
 
 /// The dual of every sample's matched activity shift, and the gradient's response to it (columns are samples).
 ///
@@ -28,8 +27,12 @@ pub struct DualPerturbation {
 
 impl DualPerturbation {
     /// `Δw_p = (WΔa_p) ⊗ a_p/‖a_p‖²`, row-major `vec`, length `P`; zero for `a_p = 0`.
-    pub fn weight_shift(&self, samples: &LayerSamples, p: usize) -> Vec<f64> {
-        let a = samples.activities.col_as_slice(p);
+    ///
+    /// # Panics
+    /// When there is no such sample, in `layer` or here.
+    #[track_caller]
+    pub fn weight_shift(&self, layer: &AnalysedLayer, p: usize) -> Vec<f64> {
+        let a = layer.a(p);
         let norm_squared: f64 = a.iter().map(|a| a * a).sum();
         let scale = if norm_squared == 0.0 { 0.0 } else { 1.0 / norm_squared };
         let shifts = self.pre_shifts.col_as_slice(p);
@@ -37,33 +40,29 @@ impl DualPerturbation {
     }
 }
 
-/// The dual perturbations of `samples` matched with `partners`.
+/// The dual perturbations of a layer's samples matched with `partners`.
+///
+/// # Errors
+/// [`NotGiven::Weight`] for factors that were given without.
 ///
 /// # Panics
-/// When `samples` were not collected from `net`, or there is not one partner a sample.
+/// When there is not one partner a sample.
 #[track_caller]
-pub fn dual_perturbation(net: &Network<f64>, samples: &LayerSamples, partners: &Partners) -> DualPerturbation {
-    let (d_out, d_in, n_samples) = (samples.d_out(), samples.d_in(), samples.n_samples());
+pub fn dual_perturbation(layer: &AnalysedLayer, partners: &Partners) -> Result<DualPerturbation, NotGiven> {
+    let (d_out, d_in, n_samples) = (layer.d_out(), layer.d_in(), layer.n_samples());
     assert_eq!(partners.of.len(), n_samples, "one partner a sample");
-    let shifts =
-        Mat::from_fn(d_in, n_samples, |i, p| samples.activities[(i, partners.of[p])] - samples.activities[(i, p)]);
+    let W = layer.weight()?;
+    let a = layer.activities();
+    let shifts = Mat::from_fn(d_in, n_samples, |i, p| a[(i, partners.of[p])] - a[(i, p)]);
     let mut pre_shifts = Mat::zeros(d_out, n_samples);
-    matmul(pre_shifts.as_mut(), Accum::Replace, net.weight(samples.dense), &shifts, 1.0, Par::Seq);
-    let tail = Tail::new(net, samples.dense, samples.loss);
-    let columns: Vec<Vec<f64>> = (0..n_samples)
-        .into_par_iter()
-        .map_init(
-            || tail.buffers(),
-            |at, p| {
-                tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
-                let shift = pre_shifts.col_as_slice(p);
-                // S is symmetric, so its columns are its rows.
-                (0..d_out).map(|o| at.S.col_as_slice(o).iter().zip(shift).map(|(s, x)| s * x).sum()).collect()
-            },
-        )
-        .collect();
+    matmul(pre_shifts.as_mut(), Accum::Replace, W, &shifts, 1.0, Par::Seq);
+    let columns: Vec<Vec<f64>> = layer.map(|SampleFactors { p, S, .. }| {
+        let shift = pre_shifts.col_as_slice(p);
+        // S is symmetric, so its columns are its rows.
+        S.col_iter().map(|column| column.iter().zip(shift).map(|(s, x)| s * x).sum()).collect()
+    });
     let responses = Mat::from_fn(d_out, n_samples, |o, p| columns[p][o]);
-    DualPerturbation { shifts, pre_shifts, responses }
+    Ok(DualPerturbation { shifts, pre_shifts, responses })
 }
 
 /// Moments over samples that every term of the duality is made of (means over `p`, `1/N`; no batch size, no ½).
@@ -90,12 +89,12 @@ pub struct AwdMoments {
 /// About `8·N·P²/2` flops.
 ///
 /// # Panics
-/// When `samples` were not collected from `net`, or `dual` not from `samples`.
+/// When `dual` is that of a layer of another shape.
 #[track_caller]
-pub fn awd_moments(net: &Network<f64>, samples: &LayerSamples, dual: &DualPerturbation) -> (LayerMoments, AwdMoments) {
-    let d_out = samples.d_out();
+pub fn awd_moments(layer: &AnalysedLayer, dual: &DualPerturbation) -> (LayerMoments, AwdMoments) {
+    let d_out = layer.d_out();
     let n_left = vech_len(d_out);
-    let (layer, extra) = layer_moments_with(net, samples, 2, |sample, left| {
+    let (moments, extra) = layer_moments_with(layer, 2, |sample, left| {
         let (response, local) = left.split_at_mut(n_left);
         outer_product_vech(1.0, dual.responses.col_as_slice(sample.p), response);
         let (s, t) = range_eigen(sample.S);
@@ -109,18 +108,11 @@ pub fn awd_moments(net: &Network<f64>, samples: &LayerSamples, dual: &DualPertur
         vech(sum.as_ref(), local);
     });
     let [xx, local_diagonal] = <[_; 2]>::try_from(extra).expect("two further moments were asked for");
-    let shape = |symmetry| KroneckerShape {
-        symmetry,
-        n_samples: samples.n_samples(),
-        n_moments: 1,
-        d_out,
-        d_in: samples.d_in(),
-    };
     let yy = kronecker_moments(
-        shape(Symmetry::Symmetric),
+        layer.moment_shape(Symmetry::Symmetric, 1),
         || (),
         |(), p, left, right| {
-            outer_product_vech(1.0, samples.deltas.col_as_slice(p), left);
+            outer_product_vech(1.0, layer.delta(p), left);
             outer_product_vech(1.0, dual.shifts.col_as_slice(p), right);
         },
     )
@@ -128,11 +120,11 @@ pub fn awd_moments(net: &Network<f64>, samples: &LayerSamples, dual: &DualPertur
     // x yᵀ + y xᵀ = (r δᵀ) ⊗ (a Δaᵀ) + its transpose = 2 (sym ⊗ sym + skew ⊗ skew), r = SWΔa.
     let part = |symmetry, product: fn(&[f64], &[f64], &mut [f64])| {
         kronecker_moments(
-            shape(symmetry),
+            layer.moment_shape(symmetry, 1),
             || (),
             |(), p, left, right| {
-                product(dual.responses.col_as_slice(p), samples.deltas.col_as_slice(p), left);
-                product(samples.activities.col_as_slice(p), dual.shifts.col_as_slice(p), right);
+                product(dual.responses.col_as_slice(p), layer.delta(p), left);
+                product(layer.a(p), dual.shifts.col_as_slice(p), right);
             },
         )
         .remove(0)
@@ -141,9 +133,9 @@ pub fn awd_moments(net: &Network<f64>, samples: &LayerSamples, dual: &DualPertur
     let skew = part(Symmetry::Skew, skew_product_vech);
     let columns = xy.as_mut().par_col_chunks_mut(COLUMNS).zip(skew.par_col_chunks(COLUMNS));
     columns.for_each(|(mut xy, skew)| zip!(&mut xy, &skew).for_each(|unzip!(x, skew)| *x = 2.0 * (*x + *skew)));
-    let x_mean = mean_outer(&dual.responses, &samples.activities);
-    let y_mean = mean_outer(&samples.deltas, &dual.shifts);
-    (layer, AwdMoments { xx, xy, yy, local_diagonal, x_mean, y_mean })
+    let x_mean = mean_outer(&dual.responses, layer.activities());
+    let y_mean = mean_outer(layer.deltas(), &dual.shifts);
+    (moments, AwdMoments { xx, xy, yy, local_diagonal, x_mean, y_mean })
 }
 
 /// `(1/N) Σ_p u_p ⊗ v_p`, row-major `vec`.
@@ -263,25 +255,21 @@ pub struct Isotropy {
 /// With `u_m = t_m ⊗ a/‖a‖` the component is `u_m·Δw = t_mᵀWΔa/‖a‖`. Samples with `a = 0` or `S = 0` have no range.
 ///
 /// # Panics
-/// When `samples` were not collected from `net`, or `dual` not from `samples`.
+/// When `dual` is that of a layer of another shape.
 #[track_caller]
-pub fn isotropy(net: &Network<f64>, samples: &LayerSamples, dual: &DualPerturbation) -> Isotropy {
-    let tail = Tail::new(net, samples.dense, samples.loss);
-    let of_sample = |at: &mut _, p: usize| -> Vec<(f64, f64)> {
-        tail.curvature(samples.pre_activations.col_as_slice(p), samples.labels[p], at);
-        let norm_squared: f64 = samples.activities.col_as_slice(p).iter().map(|a| a * a).sum();
-        let (s, t) = range_eigen(at.S.as_ref());
+pub fn isotropy(layer: &AnalysedLayer, dual: &DualPerturbation) -> Isotropy {
+    let by_sample = layer.map(|sample| -> Vec<(f64, f64)> {
+        let norm_squared = sample.norm_squared();
         if norm_squared == 0.0 {
             return Vec::new();
         }
+        let (s, t) = range_eigen(sample.S);
         let ranked = (0..s.len()).filter(|&m| s[m].abs() > 1e-12 * s[0].abs());
         let component = |m: usize| -> f64 {
-            t.col_as_slice(m).iter().zip(dual.pre_shifts.col_as_slice(p)).map(|(t, x)| t * x).sum()
+            t.col_as_slice(m).iter().zip(dual.pre_shifts.col_as_slice(sample.p)).map(|(t, x)| t * x).sum()
         };
         ranked.map(|m| (component(m).powi(2) / norm_squared, (s[m] * norm_squared).powi(2))).collect()
-    };
-    let by_sample: Vec<Vec<(f64, f64)>> =
-        (0..samples.n_samples()).into_par_iter().map_init(|| tail.buffers(), of_sample).collect();
+    });
     let n_ranks = by_sample.iter().map(Vec::len).max().unwrap_or(0);
     let (mut variance, mut weight, mut count) = (vec![0.0; n_ranks], vec![0.0; n_ranks], vec![0; n_ranks]);
     for (m, &(squared, kappa_squared)) in by_sample.iter().flat_map(|ranks| ranks.iter().enumerate()) {

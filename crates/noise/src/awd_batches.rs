@@ -6,7 +6,7 @@ use crate::minibatch::{batch_means, epoch_order};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use rand::Rng;
-use superlinear_curvature::LayerSamples;
+use superlinear_curvature::AnalysedLayer;
 
 /// `C^hh`, `C^hg` and `C^gg` over the `⌊N/B⌋` full batches of one shuffled epoch.
 #[derive(Clone, Debug)]
@@ -27,18 +27,18 @@ pub struct AwdBatchEstimate {
 /// # Errors
 /// When `B` is 0, or `B > N`.
 pub fn awd_batch_estimate(
-    samples: &LayerSamples,
+    layer: &AnalysedLayer,
     dual: &DualPerturbation,
     batch: usize,
     rng: &mut impl Rng,
 ) -> Result<AwdBatchEstimate, NoiseError> {
-    let n_samples = samples.n_samples();
+    let n_samples = layer.n_samples();
     if batch == 0 || batch > n_samples {
         return Err(NoiseError::BatchSize { batch, n_samples });
     }
     let order = epoch_order(n_samples, rng);
-    let x = batch_means(&dual.responses, &samples.activities, &order, batch);
-    let y = batch_means(&samples.deltas, &dual.shifts, &order, batch);
+    let x = batch_means(&dual.responses, layer.activities(), &order, batch);
+    let y = batch_means(layer.deltas(), &dual.shifts, &order, batch);
     let scale = 0.5 / x.ncols() as f64;
     let product = |left: &Mat<f64>, right: &Mat<f64>| {
         let mut product = Mat::zeros(left.nrows(), left.nrows());

@@ -1,7 +1,7 @@
 //! `Σ` and `C` from per-sample gradients (`MATH [6]`).
 
 use faer::{Mat, MatRef};
-use superlinear_curvature::LayerSamples;
+use superlinear_curvature::AnalysedLayer;
 
 /// How a mini-batch is drawn from the `N` samples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,29 +32,29 @@ pub enum NoiseError {
 /// # Panics
 /// When the second moment is not of order `P`.
 #[track_caller]
-pub fn gradient_covariance(mut second_moment: Mat<f64>, samples: &LayerSamples) -> Mat<f64> {
-    let P = samples.n_params();
+pub fn gradient_covariance(mut second_moment: Mat<f64>, layer: &AnalysedLayer) -> Mat<f64> {
+    let P = layer.n_params();
     assert!(second_moment.nrows() == P && second_moment.ncols() == P, "E[g gᵀ] is P × P");
-    let mean = samples.mean_gradient();
+    let mean = layer.mean_gradient();
     for (j, &g_j) in mean.iter().enumerate() {
         for (x, &g_i) in second_moment.col_as_slice_mut(j).iter_mut().zip(&mean) {
             *x -= g_i * g_j;
         }
     }
-    for (j, variance) in gradient_variance(samples, &mean).into_iter().enumerate() {
+    for (j, variance) in gradient_variance(layer, &mean).into_iter().enumerate() {
         second_moment[(j, j)] = variance;
     }
     second_moment
 }
 
 /// `E_p[(g_p − ḡ)²]`, elementwise.
-fn gradient_variance(samples: &LayerSamples, mean: &[f64]) -> Vec<f64> {
-    let (d_in, n_samples) = (samples.d_in(), samples.n_samples());
+fn gradient_variance(layer: &AnalysedLayer, mean: &[f64]) -> Vec<f64> {
+    let (d_in, n_samples) = (layer.d_in(), layer.n_samples());
     let mut variance = vec![0.0; mean.len()];
     for p in 0..n_samples {
-        let a = samples.activities.col_as_slice(p);
+        let a = layer.a(p);
         let rows = variance.chunks_exact_mut(d_in).zip(mean.chunks_exact(d_in));
-        for ((row, mean), &delta) in rows.zip(samples.deltas.col_as_slice(p)) {
+        for ((row, mean), &delta) in rows.zip(layer.delta(p)) {
             for ((x, &g), &a) in row.iter_mut().zip(mean).zip(a) {
                 let centred = delta * a - g;
                 *x += centred * centred;

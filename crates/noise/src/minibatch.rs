@@ -4,7 +4,7 @@ use crate::NoiseError;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use rand::{Rng, RngExt};
-use superlinear_curvature::LayerSamples;
+use superlinear_curvature::AnalysedLayer;
 
 /// `Ĉ = (1/n) Σ_ν (ḡ_ν − ḡ)(ḡ_ν − ḡ)ᵀ` over the `n = ⌊N/B⌋` full batches of one shuffled epoch, `P × P`.
 ///
@@ -15,13 +15,13 @@ use superlinear_curvature::LayerSamples;
 ///
 /// # Errors
 /// When `B` is 0, or `B > N`.
-pub fn minibatch_covariance(samples: &LayerSamples, batch: usize, rng: &mut impl Rng) -> Result<Mat<f64>, NoiseError> {
-    let n_samples = samples.n_samples();
+pub fn minibatch_covariance(layer: &AnalysedLayer, batch: usize, rng: &mut impl Rng) -> Result<Mat<f64>, NoiseError> {
+    let n_samples = layer.n_samples();
     if batch == 0 || batch > n_samples {
         return Err(NoiseError::BatchSize { batch, n_samples });
     }
-    let mean = samples.mean_gradient();
-    let mut centred = batch_means(&samples.deltas, &samples.activities, &epoch_order(n_samples, rng), batch);
+    let mean = layer.mean_gradient();
+    let mut centred = batch_means(layer.deltas(), layer.activities(), &epoch_order(n_samples, rng), batch);
     let (P, n_batches) = (centred.nrows(), centred.ncols());
     for nu in 0..n_batches {
         for (x, &g) in centred.col_as_slice_mut(nu).iter_mut().zip(&mean) {

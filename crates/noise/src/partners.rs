@@ -1,7 +1,7 @@
 //! Matched partners: for every sample another one of its class, whose activity stands in for a fresh draw (`MATH §5`).
 
 use rand::{Rng, RngExt};
-use superlinear_curvature::LayerSamples;
+use superlinear_curvature::{AnalysedLayer, NotGiven};
 
 /// How a sample's partner is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,9 @@ pub enum PartnerError {
         /// Its name.
         field: &'static str,
     },
+    /// The classes are not known.
+    #[error(transparent)]
+    NotGiven(#[from] NotGiven),
 }
 
 /// Chooses a partner for every sample; distances are Euclidean, between activities, and exact (no product formula).
@@ -61,19 +64,20 @@ pub enum PartnerError {
 /// order. A sample that finds no anchor but itself takes another member of its class, uniformly.
 ///
 /// # Errors
-/// When a class has a single sample or a count is 0.
+/// When a class has a single sample, a count is 0, or the layer's factors were given without classes.
 pub fn choose_partners(
-    samples: &LayerSamples,
+    layer: &AnalysedLayer,
     policy: PartnerPolicy,
     rng: &mut impl Rng,
 ) -> Result<Partners, PartnerError> {
-    let members = members_by_class(&samples.labels)?;
-    let class = |p: usize| members[usize::from(samples.labels[p])].as_slice();
+    let (labels, n_samples) = (layer.labels()?, layer.n_samples());
+    let members = members_by_class(labels)?;
+    let class = |p: usize| members[usize::from(labels[p])].as_slice();
     let of: Vec<usize> = match policy {
-        PartnerPolicy::UniformInClass => (0..samples.n_samples()).map(|p| other_member(p, class(p), rng)).collect(),
+        PartnerPolicy::UniformInClass => (0..n_samples).map(|p| other_member(p, class(p), rng)).collect(),
         PartnerPolicy::NearestInClass => {
             // Classes have at least two members, so there always is one.
-            (0..samples.n_samples()).map(|p| nearest(samples, p, class(p)).unwrap_or(p)).collect()
+            (0..n_samples).map(|p| nearest(layer, p, class(p)).unwrap_or(p)).collect()
         }
         PartnerPolicy::Anchors { per_class, batch } => {
             for (field, value) in [("anchors per class", per_class), ("analysis batch", batch)] {
@@ -81,20 +85,20 @@ pub fn choose_partners(
                     return Err(PartnerError::Zero { field });
                 }
             }
-            let mut of = Vec::with_capacity(samples.n_samples());
-            for first in (0..samples.n_samples()).step_by(batch) {
+            let mut of = Vec::with_capacity(n_samples);
+            for first in (0..n_samples).step_by(batch) {
                 let anchors: Vec<Vec<usize>> =
                     members.iter().map(|members| draw_anchors(members, per_class, rng)).collect();
-                for p in first..(first + batch).min(samples.n_samples()) {
-                    let anchors = &anchors[usize::from(samples.labels[p])];
-                    of.push(nearest(samples, p, anchors).unwrap_or_else(|| other_member(p, class(p), rng)));
+                for p in first..(first + batch).min(n_samples) {
+                    let anchors = &anchors[usize::from(labels[p])];
+                    of.push(nearest(layer, p, anchors).unwrap_or_else(|| other_member(p, class(p), rng)));
                 }
             }
             of
         }
     };
-    let same = |p: &usize| samples.activities.col_as_slice(*p) == samples.activities.col_as_slice(of[*p]);
-    let zero = |p: &usize| samples.activities.col_as_slice(*p).iter().all(|&a| a == 0.0);
+    let same = |p: &usize| layer.a(*p) == layer.a(of[*p]);
+    let zero = |p: &usize| layer.a(*p).iter().all(|&a| a == 0.0);
     let count = |property: &dyn Fn(&usize) -> bool| (0..of.len()).filter(|p| property(p)).count();
     let (n_duplicates, n_zero_activities) = (count(&same), count(&zero));
     Ok(Partners { of, n_duplicates, n_zero_activities })
@@ -128,11 +132,11 @@ fn draw_anchors(members: &[usize], n: usize, rng: &mut impl Rng) -> Vec<usize> {
 }
 
 /// The nearest candidate that is not `p` itself, the first of equals.
-fn nearest(samples: &LayerSamples, p: usize, candidates: &[usize]) -> Option<usize> {
-    let a = samples.activities.col_as_slice(p);
+fn nearest(layer: &AnalysedLayer, p: usize, candidates: &[usize]) -> Option<usize> {
+    let a = layer.a(p);
     let mut best: Option<(f64, usize)> = None;
     for &q in candidates.iter().filter(|&&q| q != p) {
-        let distance: f64 = a.iter().zip(samples.activities.col_as_slice(q)).map(|(a, b)| (a - b) * (a - b)).sum();
+        let distance: f64 = a.iter().zip(layer.a(q)).map(|(a, b)| (a - b) * (a - b)).sum();
         if best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, q));
         }
@@ -153,20 +157,19 @@ mod tests {
     use faer::Mat;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
-    use superlinear_nets::Loss;
+    use superlinear_curvature::LayerFactors;
 
     /// Samples whose activities are given, as one-dimensional columns.
-    fn samples(activities: &[f64], labels: &[u8]) -> LayerSamples {
+    fn samples(activities: &[f64], labels: &[u8]) -> AnalysedLayer {
         let n = activities.len();
-        LayerSamples {
-            dense: 0,
-            loss: Loss::CrossEntropy,
+        let factors = LayerFactors {
             activities: Mat::from_fn(1, n, |_, p| activities[p]),
-            pre_activations: Mat::zeros(1, n),
             deltas: Mat::zeros(1, n),
-            losses: vec![0.0; n],
-            labels: labels.to_vec(),
-        }
+            curvatures: vec![0.0; n],
+            weight: None,
+            labels: Some(labels.to_vec()),
+        };
+        AnalysedLayer::from_factors(factors).unwrap()
     }
 
     const POLICIES: [PartnerPolicy; 5] = [

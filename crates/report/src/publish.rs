@@ -3,16 +3,18 @@
 use crate::outputs::{self, CaptionedFigure, Drawn, Output};
 use crate::summary::{FigureSummary, RunSummary, Summary, TableSummary};
 use crate::{claims, headline, page};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use superlinear_experiments::identity::Key;
-use superlinear_experiments::manifest::{MANIFEST, Manifest};
+use superlinear_experiments::manifest::{EARLIER_MANIFEST, MANIFEST, Manifest, RUNS};
 use superlinear_experiments::observer::Observer;
 use superlinear_experiments::record::RunRecord;
 use superlinear_store::{atomic, csv, json};
 
 /// Name of the summary inside a folder of results; written last but for the page.
 pub const SUMMARY: &str = "summary.json";
+/// Which files are being written, among the runs; there only meanwhile.
+const WRITING: &str = ".writing.json";
 /// Name of the page.
 pub const REPORT: &str = "report.html";
 
@@ -41,12 +43,60 @@ pub fn prepare(target: &Path) -> Result<()> {
 pub fn publish(manifest: Manifest, runs: &[RunRecord], target: &Path, observer: &dyn Observer) -> Result<()> {
     let files = render(&manifest, runs, observer)?;
     observer.check()?;
+    let earlier = written_before(target);
+    let is_foreign = |(name, _): &&(PathBuf, Vec<u8>)| {
+        target.join(name).symlink_metadata().is_ok() && !earlier.iter().any(|(known, _)| Path::new(known) == name)
+    };
+    if let Some((name, _)) = files.iter().find(is_foreign) {
+        bail!("{}: is there and not of earlier results; move it, or take another --out", target.join(name).display());
+    }
+    // Ours from here on, also for the next call if this one is killed.
+    let note = target.join(RUNS).join(WRITING);
+    let ours = earlier.iter().map(|(name, _)| name.clone()).chain(files.iter().map(|(path, _)| slashed(path)));
+    json::write(&note, &ours.collect::<Vec<String>>())?;
     for (name, bytes) in &files {
         atomic::write(&target.join(name), bytes)?;
     }
     write_manifest(manifest, &files, target)?;
+    remove_stale(target, &earlier, &files)?;
+    std::fs::remove_file(&note).with_context(|| format!("{}: cannot remove", note.display()))?;
     observer.note("report", &target.join(REPORT).display().to_string());
     Ok(())
+}
+
+/// The files that earlier results in a folder consist of, with their SHA-256 in hexadecimal.
+fn written_before(target: &Path) -> Vec<(String, String)> {
+    #[derive(serde::Deserialize)]
+    struct Files {
+        files: Vec<(String, String)>,
+    }
+    // That of the version before is read for these alone.
+    let read = |name: &&str| serde_json::from_slice::<Files>(&std::fs::read(target.join(name)).ok()?).ok();
+    let mut files = [MANIFEST, EARLIER_MANIFEST].iter().find_map(read).map_or_else(Vec::new, |found| found.files);
+    // What a killed call was writing.
+    let killed = std::fs::read(target.join(RUNS).join(WRITING)).ok();
+    let names = killed.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok()).unwrap_or_default();
+    files.extend(names.into_iter().map(|name| (name, String::new())));
+    files
+}
+
+/// Removes what earlier results had and these have not; a file that somebody has changed since is theirs, and stays.
+fn remove_stale(target: &Path, earlier: &[(String, String)], files: &[(PathBuf, Vec<u8>)]) -> Result<()> {
+    for (name, hash) in earlier {
+        // What a manifest names is removed inside its folder alone.
+        let is_inside = Path::new(name).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        let path = target.join(name);
+        if is_inside
+            && !files.iter().any(|(kept, _)| kept == Path::new(name))
+            && std::fs::read(&path).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash)
+        {
+            std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
+        }
+    }
+    match std::fs::remove_file(target.join(EARLIER_MANIFEST)) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause).context(EARLIER_MANIFEST),
+        _ => Ok(()),
+    }
 }
 
 /// Every file that [`publish`] makes of the records, by its name inside the folder of results; a function of the records and of
@@ -100,10 +150,13 @@ pub fn render(manifest: &Manifest, runs: &[RunRecord], observer: &dyn Observer) 
 /// # Errors
 /// When it cannot be written.
 pub fn write_manifest(manifest: Manifest, files: &[(PathBuf, Vec<u8>)], target: &Path) -> Result<()> {
-    // With slashes on every system: the names are read elsewhere too.
-    let name = |path: &Path| path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/");
-    let files = files.iter().map(|(path, bytes)| (name(path), Key::of(bytes).hex())).collect();
+    let files = files.iter().map(|(path, bytes)| (slashed(path), Key::of(bytes).hex())).collect();
     Ok(json::write(&target.join(MANIFEST), &Manifest { files, ..manifest })?)
+}
+
+/// With slashes on every system: names are read elsewhere too.
+fn slashed(path: &Path) -> String {
+    path.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
 /// Figures and tables, rendered and not yet written.

@@ -17,8 +17,8 @@ use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
 use superlinear_store::{atomic, csv, json, npz};
 
-/// The file by which the command knows its own folders.
-pub const SUMMARY: &str = "spectrum.json";
+/// The answer for programs.
+const SUMMARY: &str = "spectrum.json";
 /// The pairs' file.
 const PAIRS: &str = "pairs.csv";
 /// The figure's files, without extension.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use superlinear_store::array::ArrayView;
 use superlinear_store::matrix::DenseMatrix;
 use superlinear_store::record::{self, Record};
-use superlinear_store::staged::OnExisting;
+use superlinear_store::staged::What;
 use superlinear_store::{StagedDir, json, npz, safetensors};
 
 /// What is kept of a run.
@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let labels: Vec<i64> = (0..12).map(|p| p % 3).collect();
     let fit = Fit { run: "hilbert-40".to_owned(), gamma: 1.38, n_used: 40, H };
 
-    let folder = StagedDir::create(&target, OnExisting::ReplaceIfItHolds("fit.json"))?;
+    let folder = StagedDir::create(&target, What { kind: "example", of: "a fit", force: false })?;
     record::write(&folder.path().join("fit.rec"), &fit)?;
     let (of_H, of_labels) = (fit.H.shape(), [labels.len()]);
     let arrays = [("H", ArrayView::new(&of_H, &fit.H)?), ("labels", ArrayView::new(&of_labels, &labels[..])?)];

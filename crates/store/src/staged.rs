@@ -1,32 +1,55 @@
 //! Folders that appear under their name only when complete.
 
 use crate::atomic::{UNFINISHED, UNFINISHED_SUFFIX, WriteError, create_beside, folder_of, sync_folder};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// What to do with a folder that already has the final name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnExisting<'a> {
-    /// Fail, unless it is empty.
-    Refuse,
-    /// Replace it, unless it is neither empty nor holds a file of this name. The mark of one of our own folders keeps a
-    /// mistyped path from deleting somebody's work.
-    ReplaceIfItHolds(&'a str),
+/// The file by which our folders say that they are ours, of what they are, and which files in them we wrote.
+pub const OWNER: &str = "superlinear.json";
+
+/// What stands in [`OWNER`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Owned {
+    /// What made the folder, for example `export`.
+    superlinear: String,
+    /// What the content is of: a second question does not replace the answer to another.
+    of: String,
+    /// Every file that we wrote, by its path with slashes, and its SHA-256 in hexadecimal.
+    files: BTreeMap<String, String>,
+}
+
+/// What a folder is, in the words of its [`OWNER`] file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct What<'a> {
+    /// What makes it, for example `export`.
+    pub kind: &'a str,
+    /// What its content is of, for example a run's id.
+    pub of: &'a str,
+    /// Whether it may take the place of content that is of something else.
+    pub force: bool,
 }
 
 /// A folder under construction, in a hidden folder beside its final name.
 ///
-/// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a process leaves that is
-/// killed, the next [`StagedDir::create`] in the same folder deletes (on Unix, where a folder can be locked by who
-/// builds in it; between machines that share the folder, locks have to hold, too). Files put in it with
-/// [`crate::atomic::write`] and its like are on the disk by then; others are as safe as whoever wrote them made them.
+/// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a killed process leaves, the next
+/// [`StagedDir::create`] in the same folder deletes (on Unix, where a builder can lock the folder; between machines that
+/// share it, locks have to hold, too). Files put in it with [`crate::atomic::write`] and its like are on the disk by then;
+/// others are as safe as their writer made them.
+///
+/// A folder that already has the final name has to be empty or ours, by its [`OWNER`] file. Files there that we did not
+/// write stay, always.
 #[derive(Debug)]
 pub struct StagedDir {
     staging: PathBuf,
     target: PathBuf,
     folder: PathBuf,
-    mark: Option<String>,
+    kind: String,
+    of: String,
+    force: bool,
     /// Held open: its lock says that somebody builds here.
     _lock: Option<File>,
 }
@@ -37,20 +60,19 @@ impl StagedDir {
     ///
     /// # Errors
     ///
-    /// [`WriteError`] if `target` is not a folder, may not be replaced, or nothing can be created beside it.
-    pub fn create(target: &Path, on_existing: OnExisting<'_>) -> Result<Self, WriteError> {
+    /// [`WriteError`] if `target` is not a folder, is neither empty nor ours, holds something else of ours without
+    /// `what.force`, or nothing can be created beside it.
+    pub fn create(target: &Path, what: What<'_>) -> Result<Self, WriteError> {
         let folder = folder_of(target)?.to_owned();
         let failed = |action| move |cause| WriteError { path: target.to_owned(), action, cause };
-        let mark = match on_existing {
-            OnExisting::Refuse => None,
-            OnExisting::ReplaceIfItHolds(mark) => Some(mark.to_owned()),
-        };
-        check_replaceable(target, mark.as_deref()).map_err(failed("replace"))?;
+        earlier(target, what).map_err(failed("replace"))?;
         fs::create_dir_all(&folder).map_err(failed("create its folder"))?;
         remove_abandoned(&folder);
         let (_lock, staging) =
             create_beside(&folder, UNFINISHED, create_locked).map_err(failed("create a temporary folder beside it"))?;
-        Ok(Self { staging, target: target.to_owned(), folder, mark, _lock })
+        let What { kind, of, force } = what;
+        let (kind, of) = (kind.to_owned(), of.to_owned());
+        Ok(Self { staging, target: target.to_owned(), folder, kind, of, force, _lock })
     }
 
     /// Where to put the files meanwhile.
@@ -58,19 +80,36 @@ impl StagedDir {
         &self.staging
     }
 
-    /// Moves the folder to its final name.
+    /// Moves the folder to its final name, with an [`OWNER`] file that lists what is in it.
     ///
-    /// An older folder of that name is first set aside under a hidden name, then deleted; if the move fails it is put
-    /// back. Only a crash between the two renames leaves no folder under the final name, and then both are still there.
+    /// An older folder of ours that holds nothing else is first set aside under a hidden name, then deleted; if the move
+    /// fails it is put back. Only a crash between the two renames leaves no folder under the final name, and then both are
+    /// still there. Where somebody has put files of their own into the older folder, ours are replaced there one by one.
     ///
     /// # Errors
     ///
-    /// [`WriteError`], with the older folder untouched and this one deleted. If only the deletion of the older folder
-    /// fails, the new one is in place and the error says `delete the older copy of`.
+    /// [`WriteError`], with the older folder untouched and this one deleted, also if a file of ours would replace one of
+    /// somebody else. If only the deletion of the older folder fails, the new one is in place and the error says `delete
+    /// the older copy of`.
     pub fn publish(self) -> Result<(), WriteError> {
         let target = &self.target;
         let failed = |action| move |cause| WriteError { path: target.clone(), action, cause };
+        // Looked at again: the work may have taken hours.
+        let what = What { kind: &self.kind, of: &self.of, force: self.force };
+        let earlier = earlier(target, what).map_err(failed("replace"))?;
+        let mut files = BTreeMap::new();
+        for name in files_in(&self.staging).map_err(failed("list"))? {
+            let hash = hash_of(&self.staging.join(&name)).map_err(failed("read back"))?;
+            files.insert(name, hash);
+        }
+        let owned = Owned { superlinear: self.kind.clone(), of: self.of.clone(), files };
+        crate::json::write(&self.staging.join(OWNER), &owned)?;
         sync_folder(&self.staging).map_err(failed("flush to disk"))?;
+        let here = if target.exists() { files_in(target).map_err(failed("list"))? } else { BTreeSet::new() };
+        let foreign = here.iter().any(|name| name != OWNER && !earlier.files.contains_key(name));
+        if foreign {
+            return self.put_into(&earlier, &owned, &here).map_err(failed("put files into"));
+        }
         let aside = self.set_aside().map_err(failed("replace"))?;
         if let Err(cause) = fs::rename(&self.staging, &self.target) {
             if let Some(aside) = &aside {
@@ -86,10 +125,34 @@ impl StagedDir {
         }
     }
 
+    /// Replaces our files in a folder that also holds others; the [`OWNER`] file last.
+    fn put_into(&self, earlier: &Owned, owned: &Owned, here: &BTreeSet<String>) -> io::Result<()> {
+        if let Some(other) = owned.files.keys().find(|name| here.contains(*name) && !earlier.files.contains_key(*name))
+        {
+            let what = format!("{other} is there and not ours");
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+        }
+        let place = |name: &str| -> io::Result<()> {
+            let to = self.target.join(name);
+            if let Some(parent) = to.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::rename(self.staging.join(name), to)
+        };
+        owned.files.keys().try_for_each(|name| place(name))?;
+        for (name, hash) in earlier.files.iter().filter(|(name, _)| !owned.files.contains_key(*name)) {
+            // One that somebody has changed since is theirs.
+            let file = self.target.join(name);
+            if hash_of(&file).is_ok_and(|found| found == *hash) {
+                fs::remove_file(file)?;
+            }
+        }
+        place(OWNER)?;
+        sync_folder(&self.target)
+    }
+
     /// Renames what stands at the target, if anything does, to a hidden name.
     fn set_aside(&self) -> io::Result<Option<PathBuf>> {
-        // Looked at again: the work may have taken hours.
-        check_replaceable(&self.target, self.mark.as_deref())?;
         if !self.target.exists() {
             return Ok(None);
         }
@@ -138,25 +201,75 @@ fn remove_abandoned(folder: &Path) {
     }
 }
 
-/// An error unless `target` is absent, an empty folder, or a folder that holds `mark`.
-fn check_replaceable(target: &Path, mark: Option<&str>) -> io::Result<()> {
+/// What an earlier call has left at `target`: nothing if it is absent or empty.
+///
+/// # Errors
+/// When it is not a folder, is neither empty nor ours, or is ours and of something else.
+fn earlier(target: &Path, what: What<'_>) -> io::Result<Owned> {
+    let nothing = || Owned { superlinear: what.kind.to_owned(), of: what.of.to_owned(), files: BTreeMap::new() };
     let metadata = match fs::symlink_metadata(target) {
         Ok(metadata) => metadata,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(nothing()),
         Err(e) => return Err(e),
     };
     if !metadata.is_dir() {
         return Err(io::Error::new(io::ErrorKind::NotADirectory, "it exists and is not a folder"));
     }
     if fs::read_dir(target)?.next().is_none() {
-        return Ok(());
+        return Ok(nothing());
     }
-    let refusal = match mark {
-        None => "it exists and is not empty".to_owned(),
-        Some(mark) if target.join(mark).is_file() => return Ok(()),
-        Some(mark) => format!("it exists, is not empty and holds no {mark}, so it is not an earlier result"),
+    let refusal = |what: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+    let Some(owned) = owned(target) else {
+        return refusal(format!("it exists, is not empty and has no {OWNER} of ours, so it is not an earlier result"));
     };
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, refusal))
+    if owned.superlinear != what.kind {
+        return refusal(format!("it holds the result of `{}`, not of `{}`", owned.superlinear, what.kind));
+    }
+    if owned.of != what.of && !what.force {
+        return refusal(format!(
+            "it holds the result of something else: {}; take another folder, or --force",
+            owned.of
+        ));
+    }
+    Ok(owned)
+}
+
+/// What a folder says of itself, if it is ours.
+fn owned(target: &Path) -> Option<Owned> {
+    let file = target.join(OWNER);
+    // The size of a list of files, not of whatever may be called so.
+    let is_small = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && found.len() < 1 << 24);
+    serde_json::from_slice(&fs::read(file).ok().filter(|_| is_small)?).ok()
+}
+
+/// Every file under a folder, by its path with slashes. Links are files, and not followed.
+fn files_in(folder: &Path) -> io::Result<BTreeSet<String>> {
+    let (mut files, mut folders) = (BTreeSet::new(), vec![(folder.to_owned(), String::new())]);
+    while let Some((folder, prefix)) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                folders.push((entry.path(), format!("{name}/")));
+            } else {
+                files.insert(name);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// SHA-256 of a file, in hexadecimal, read in pieces.
+fn hash_of(file: &Path) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut reader = File::open(file)?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match reader.read(&mut buffer)? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            n => hash.update(&buffer[..n]),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -164,7 +277,7 @@ mod tests {
     use super::*;
     use crate::atomic::write;
 
-    const OURS: OnExisting<'static> = OnExisting::ReplaceIfItHolds("summary.json");
+    const OURS: What<'static> = What { kind: "export", of: "run 1", force: false };
 
     fn entries(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> =
@@ -182,13 +295,13 @@ mod tests {
         write(&first.path().join("figures/old.svg"), b"1").unwrap();
         assert!(!target.exists());
         first.publish().unwrap();
-        assert_eq!(entries(&target), ["figures", "summary.json"]);
+        assert_eq!(entries(&target), ["figures", "summary.json", OWNER]);
 
         let second = StagedDir::create(&target, OURS).unwrap();
         write(&second.path().join("summary.json"), b"2").unwrap();
         assert_eq!(fs::read(target.join("summary.json")).unwrap(), b"1");
         second.publish().unwrap();
-        assert_eq!(entries(&target), ["summary.json"]);
+        assert_eq!(entries(&target), ["summary.json", OWNER]);
         assert_eq!(fs::read(target.join("summary.json")).unwrap(), b"2");
         assert_eq!(entries(&root.path().join("out")), ["π quick"]);
     }
@@ -229,16 +342,52 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("home");
         let early = StagedDir::create(&target, OURS).unwrap();
-        write(&target.join("thesis.tex"), b"years").unwrap();
-        let error = StagedDir::create(&target, OURS).unwrap_err();
-        assert!(error.to_string().contains("holds no summary.json"), "{error}");
+        // A file of a common name makes no folder ours, and neither does one of our name with other content.
+        for name in ["thesis.tex", "manifest.json", OWNER] {
+            write(&target.join(name), b"{}").unwrap();
+            let error = StagedDir::create(&target, What { force: true, ..OURS }).unwrap_err();
+            assert!(error.to_string().contains("no superlinear.json of ours"), "{error}");
+        }
         assert_eq!(early.publish().unwrap_err().cause.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(entries(root.path()), ["home"]);
-        assert_eq!(entries(&target), ["thesis.tex"]);
+        assert_eq!(entries(&target), ["manifest.json", OWNER, "thesis.tex"]);
+    }
 
-        write(&target.join("summary.json"), b"").unwrap();
-        assert!(StagedDir::create(&target, OnExisting::Refuse).is_err());
-        assert!(StagedDir::create(&target, OURS).is_ok());
+    #[test]
+    fn another_question_is_refused_unless_forced() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        StagedDir::create(&target, OURS).unwrap().publish().unwrap();
+        let other = What { of: "run 2", ..OURS };
+        let error = StagedDir::create(&target, other).unwrap_err().to_string();
+        assert!(error.contains("something else: run 1") && error.contains("--force"), "{error}");
+        let error = StagedDir::create(&target, What { kind: "spectrum", force: true, ..OURS }).unwrap_err().to_string();
+        assert!(error.contains("the result of `export`, not of `spectrum`"), "{error}");
+        StagedDir::create(&target, What { force: true, ..other }).unwrap().publish().unwrap();
+        assert!(StagedDir::create(&target, other).is_ok());
+    }
+
+    #[test]
+    fn what_somebody_has_put_beside_ours_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let target = root.path().join("out");
+        let publish = |names: &[&str], content: &[u8]| {
+            let staged = StagedDir::create(&target, OURS).unwrap();
+            names.iter().for_each(|name| write(&staged.path().join(name), content).unwrap());
+            staged.publish()
+        };
+        publish(&["a.csv", "b/old.svg", "b/changed.svg"], b"1").unwrap();
+        fs::write(target.join("notes.txt"), "mine").unwrap();
+        fs::write(target.join("b/changed.svg"), "mine").unwrap();
+        publish(&["a.csv", "c.svg"], b"2").unwrap();
+        assert_eq!(entries(&target), ["a.csv", "b", "c.svg", "notes.txt", OWNER]);
+        assert_eq!(entries(&target.join("b")), ["changed.svg"], "changed since, so it is theirs");
+        assert_eq!(fs::read(target.join("a.csv")).unwrap(), b"2");
+        // A name that they took first.
+        let error = publish(&["a.csv", "notes.txt"], b"3").unwrap_err().to_string();
+        assert!(error.contains("notes.txt is there and not ours"), "{error}");
+        assert_eq!(fs::read(target.join("notes.txt")).unwrap(), b"mine");
+        assert_eq!(fs::read(target.join("a.csv")).unwrap(), b"2");
     }
 
     #[test]
@@ -246,10 +395,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let empty = root.path().join("empty");
         fs::create_dir(&empty).unwrap();
-        let staged = StagedDir::create(&empty, OnExisting::Refuse).unwrap();
+        let staged = StagedDir::create(&empty, OURS).unwrap();
         write(&staged.path().join("x"), b"").unwrap();
         staged.publish().unwrap();
-        assert_eq!(entries(&empty), ["x"]);
+        assert_eq!(entries(&empty), [OWNER, "x"]);
 
         let file = root.path().join("file");
         write(&file, b"").unwrap();

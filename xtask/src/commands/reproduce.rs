@@ -248,7 +248,8 @@ fn results(pipeline: &Pipeline<'_>, manifest: Manifest, args: &ReproduceArgs, vo
     let runs = with_fits(runs, &mut failures);
     let _lock = lock_results(target, observer)?;
     if pipeline.is_done()? {
-        observer.note("done", "another process has written the results");
+        // Another process has written them, or what was damaged has been made again, to the same bits.
+        observer.note("done", &format!("{} is up to date", target.join(REPORT).display()));
         return Ok(());
     }
     let (wall_s, saving_s) = (start.elapsed().as_secs_f64(), pipeline.saver.seconds());
@@ -264,6 +265,7 @@ fn results(pipeline: &Pipeline<'_>, manifest: Manifest, args: &ReproduceArgs, vo
             observer.note("then", &format!("cargo xtask merge {} --out {out}", all.display()));
         }
     }
+    pipeline.end()?;
     if let Some(first) = failures.first() {
         let (n, of) = (failures.len(), pipeline.specs.len());
         bail!("{n} of {of} runs failed, and the results say so; the first: {}", first.error);

@@ -1,7 +1,5 @@
 //! `cargo xtask runs`: what is stored of runs, for a person: which there are, how far, how large, and whether they are intact.
 
-use crate::interrupt;
-use crate::voice::Voice;
 use anyhow::{Result, bail};
 use std::io::Write;
 use std::path::PathBuf;
@@ -146,18 +144,17 @@ fn verify(folders: &[PathBuf]) -> Result<()> {
 }
 
 fn gc(folders: &[PathBuf], dry_run: bool) -> Result<()> {
-    interrupt::listen()?;
-    let voice = Voice::new(false);
     let (mut n_files, mut bytes) = (0, 0);
     let mut out = std::io::stdout().lock();
     for results in folders {
         // Sizes first: what is removed has none.
-        let needless = sweep(results, false, &voice)?;
+        let needless = sweep(results, false)?;
         bytes += needless.files.iter().map(|file| size_of(file)).sum::<u64>();
-        let needless = if dry_run { needless } else { sweep(results, true, &voice)? };
+        let needless = if dry_run { needless } else { sweep(results, true)? };
         n_files += needless.files.len();
-        for run in &needless.in_use {
-            writeln!(out, "{}: in use, left alone", run.display())?;
+        if needless.kept_for_requests > 0 {
+            let (n, dir) = (needless.kept_for_requests, results.display());
+            writeln!(out, "{dir}: {n} runs are kept for requests that are not finished")?;
         }
         for file in &needless.files {
             writeln!(out, "{}", file.display())?;

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use superlinear_experiments::observer::Observer;
 use superlinear_experiments::spectrum::{Of, OperatorName, Question, answer, prepare};
 use superlinear_nets::{Activation, Loss};
-use superlinear_report::spectrum::{SUMMARY, files, lines, write};
-use superlinear_store::staged::{OnExisting, StagedDir};
+use superlinear_report::spectrum::{files, lines, write};
+use superlinear_store::staged::{StagedDir, What};
 
 /// Arguments of `spectrum`.
 #[derive(Debug, clap::Args)]
@@ -71,9 +71,13 @@ pub(crate) struct SpectrumArgs {
     /// Threads; the numbers are the same for any [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
-    /// Folder to write; must be new, empty or an earlier spectrum [default: <OUT>/spectra/<run>-<selection>]
+    /// Folder to write; must be new, empty or an earlier answer to the same question [default:
+    /// <OUT>/spectra/<run>-<selection>]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// Let the folder hold the answer to another question: it is replaced, and files that are not ours stay
+    #[arg(long)]
+    force: bool,
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
@@ -161,7 +165,8 @@ pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     let voice = Voice::new(args.quiet);
     let observer: &dyn Observer = &voice;
     let to = args.to.clone().unwrap_or_else(|| args.out.join("spectra").join(question.name()));
-    let staged = StagedDir::create(&to, OnExisting::ReplaceIfItHolds(SUMMARY))?;
+    let of = question.words();
+    let staged = StagedDir::create(&to, What { kind: "spectrum", of: &of, force: args.force })?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(super::n_threads(args.threads)).build();
     let pool = pool.context("cannot start threads")?;
     let (subject, found) = pool.install(|| answer(&question, prepared, observer))?;

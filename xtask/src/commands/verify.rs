@@ -57,7 +57,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     let mut all = differences(&manifest, &runs, &args.dir, observer)?;
     if args.recompute {
         let threads = super::n_threads(args.threads);
-        all.extend(recompute(&runs, &dirs, threads, args.data_dir.as_deref(), observer)?.into_iter());
+        all.extend(recompute(&runs, &dirs, threads, args.data_dir.as_deref(), observer)?);
     }
     if !all.is_empty() {
         let more = all.len().saturating_sub(LISTED);

@@ -235,6 +235,7 @@ fn smoke_runs_from_images_to_report_and_exports() {
     let foreign = folder.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("thesis.tex"), "years").unwrap();
+    fs::write(foreign.join("manifest.json"), "{}").unwrap();
     fails(&["export", id, "--to", text(&foreign), "--out", text(&out)]);
     assert!(foreign.join("thesis.tex").is_file());
     let error = fails(&["export", "mnist-mlp-ce-c10-s7", "--to", text(&to), "--out", text(&out)]);

@@ -69,8 +69,8 @@ pub(super) fn add_block(
                 let samples = fast_panel.chunks_exact_mut(n_fast).zip(slow_panel.chunks_exact_mut(n_slow));
                 for (offset, (fast_panel, slow_panel)) in samples.enumerate() {
                     let p = first + task * FILL + offset;
-                    let (a_m, a_l) = (above.activities.col_as_slice(p), below.activities.col_as_slice(p));
-                    let (delta_m, delta_l) = (above.deltas.col_as_slice(p), below.deltas.col_as_slice(p));
+                    let (a_m, a_l) = (above.a(p), below.a(p));
+                    let (delta_m, delta_l) = (above.delta(p), below.delta(p));
                     let mut parts = Vec::with_capacity(n_terms);
                     let (mut fast_rest, mut slow_rest) = (fast_panel, slow_panel);
                     for t in 0..n_terms {

@@ -1,16 +1,17 @@
 //! One sample's joint Hessian in its small factors: `C_p` of `h_p = U C_p Uᵀ`.
 
 use super::JointLayers;
+use crate::{AnalysedLayer, Curvatures};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
-use superlinear_nets::{Layer, PreActivation, Tail};
+use superlinear_nets::Layer;
 
 /// Scratch of one task, and what it holds of one sample.
 #[derive(Debug)]
 pub(super) struct Coefficients<'j, 'a> {
     joint: &'j JointLayers<'a>,
-    tails: Vec<Tail<'a, f64>>,
-    at: Vec<PreActivation<f64>>,
+    /// `S_m` at `[m]`.
+    curvatures: Vec<Curvatures<'j>>,
     /// The sample of which the rest holds everything; `usize::MAX` for none.
     held: usize,
     /// `A_ml = S_m T_ml` at `[m][l]`, `l < m`.
@@ -22,20 +23,17 @@ pub(super) struct Coefficients<'j, 'a> {
 impl<'j, 'a> Coefficients<'j, 'a> {
     pub(super) fn new(joint: &'j JointLayers<'a>) -> Self {
         let layers = &joint.layers;
-        let tails: Vec<_> = layers.iter().map(|layer| Tail::new(joint.net, layer.dense, layer.loss)).collect();
-        let at = tails.iter().map(Tail::buffers).collect();
+        let curvatures = layers.iter().map(AnalysedLayer::curvatures).collect();
         let pairs = |rows: &dyn Fn(usize) -> usize| -> Vec<Vec<Mat<f64>>> {
             (0..layers.len()).map(|m| (0..m).map(|l| Mat::zeros(rows(m), layers[l].d_out())).collect()).collect()
         };
         let (A, D) = (pairs(&|m| layers[m].d_out()), pairs(&|m| layers[m].d_in()));
-        Self { joint, tails, at, held: usize::MAX, A, D }
+        Self { joint, curvatures, held: usize::MAX, A, D }
     }
 
     /// `S_m` of sample `p`.
     pub(super) fn S(&mut self, p: usize, m: usize) -> MatRef<'_, f64> {
-        let layer = &self.joint.layers[m];
-        self.tails[m].curvature(layer.pre_activations.col_as_slice(p), layer.labels[p], &mut self.at[m]);
-        self.at[m].S.as_ref()
+        self.curvatures[m].at(p).S
     }
 
     /// `(A_ml, D_ml)` of sample `p`, `l < m`.
@@ -48,22 +46,21 @@ impl<'j, 'a> Coefficients<'j, 'a> {
     /// Fills `D_ml` and `A_ml` for all held layers `l < m ≤ last`, from `z_l` on; `S_m` has been computed where it is
     /// wanted.
     fn walk(&mut self, p: usize, l: usize, last: usize) {
-        let layers = &self.joint.layers;
-        let net = self.joint.net;
+        let JointLayers { net, dense: held, .. } = self.joint;
         let (architecture, dense) = (net.architecture(), net.architecture().dense_layers());
-        let mut value = layers[l].pre_activations.col_as_slice(p).to_vec();
+        let mut value = self.joint.pass(l).z(p).to_vec();
         let mut J = Mat::<f64>::identity(value.len(), value.len());
-        let mut next = layers[l].dense + 1;
-        let end = dense[layers[last].dense].position;
-        for position in dense[layers[l].dense].position + 1..=end {
+        let mut next = held[l] + 1;
+        let end = dense[held[last]].position;
+        for position in dense[held[l]].position + 1..=end {
             match architecture.layers()[position] {
                 Layer::Dense { .. } => {
                     let W = net.weight(next);
-                    let target = layers[l + 1..=last].iter().position(|layer| layer.dense == next);
+                    let target = held[l + 1..=last].iter().position(|&held| held == next);
                     let T = W * &J;
                     if let Some(m) = target.map(|m| l + 1 + m) {
                         self.D[m][l].copy_from(&J);
-                        matmul(self.A[m][l].as_mut(), Accum::Replace, &self.at[m].S, &T, 1.0, Par::Seq);
+                        matmul(self.A[m][l].as_mut(), Accum::Replace, self.curvatures[m].S(), &T, 1.0, Par::Seq);
                     }
                     let mut z = vec![0.0; W.nrows()];
                     let a = MatRef::from_column_major_slice(&value, value.len(), 1);
@@ -106,7 +103,7 @@ impl<'j, 'a> Coefficients<'j, 'a> {
         for (n, layer) in layers.iter().enumerate() {
             let (mut left, right) = (self.block(m, n), self.block(n, l));
             // UᵀU of layer n: [‖a‖² I, δ aᵀ; a δᵀ, ‖δ‖² I].
-            let (a, delta) = (layer.activities.col_as_slice(p), layer.deltas.col_as_slice(p));
+            let (a, delta) = (layer.a(p), layer.delta(p));
             let (norm_a, norm_delta) = (dot(a, a), dot(delta, delta));
             for row in 0..order(m) {
                 let outs: f64 = delta.iter().enumerate().map(|(o, d)| left[(row, o)] * d).sum();
@@ -130,7 +127,7 @@ impl<'j, 'a> Coefficients<'j, 'a> {
         let mut block = Mat::zeros(out_m + layers[m].d_in(), out_n + layers[n].d_in());
         let mut outs = block.as_mut().submatrix_mut(0, 0, out_m, out_n);
         match m.cmp(&n) {
-            std::cmp::Ordering::Equal => outs.copy_from(&self.at[m].S),
+            std::cmp::Ordering::Equal => outs.copy_from(self.curvatures[m].S()),
             std::cmp::Ordering::Greater => {
                 outs.copy_from(&self.A[m][n]);
                 block.as_mut().submatrix_mut(out_m, 0, layers[m].d_in(), out_n).copy_from(&self.D[m][n]);

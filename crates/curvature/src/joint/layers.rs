@@ -4,8 +4,7 @@ use super::blocks::{add_block, mirror};
 use super::coefficients::Coefficients;
 use super::noise::centred_second_moment;
 use crate::{
-    KroneckerShape, LayerSamples, LayerSamplesError, SelectionError, Symmetry, kronecker_moments, outer_product_vech,
-    vech,
+    AnalysedLayer, NetworkPass, NetworkPassError, SelectionError, Symmetry, kronecker_moments, outer_product_vech, vech,
 };
 use faer::Mat;
 use std::ops::Range;
@@ -19,7 +18,9 @@ use superlinear_nets::{Loss, Network, Samples, Selection};
 #[derive(Clone, Debug)]
 pub struct JointLayers<'a> {
     pub(super) net: &'a Network<f64>,
-    pub(super) layers: Vec<LayerSamples>,
+    /// Which dense layers of `net`, ascending.
+    pub(super) dense: Vec<usize>,
+    pub(super) layers: Vec<AnalysedLayer>,
     pub(super) ranges: Vec<Range<usize>>,
 }
 
@@ -31,7 +32,7 @@ pub enum JointError {
     Selection(#[from] SelectionError),
     /// The samples cannot be analysed.
     #[error(transparent)]
-    Samples(#[from] LayerSamplesError),
+    Samples(#[from] NetworkPassError),
     /// The matrix would take more memory than it may.
     #[error("a joint moment of {n_params} × {n_params} needs {needed} bytes, more than the limit of {limit}")]
     Memory {
@@ -61,7 +62,7 @@ impl<'a> JointLayers<'a> {
         let selection = Selection::dense_weights(net.architecture(), dense.iter().copied())?;
         let mut dense = dense.to_vec();
         dense.sort_unstable();
-        let layers: Result<Vec<_>, _> = dense.iter().map(|&d| LayerSamples::collect(net, d, loss, samples)).collect();
+        let layers: Result<Vec<_>, _> = dense.iter().map(|&d| AnalysedLayer::collect(net, d, loss, samples)).collect();
         let mut first = 0;
         let own = |range: &Range<usize>| {
             let own = first..first + range.len();
@@ -69,7 +70,7 @@ impl<'a> JointLayers<'a> {
             own
         };
         let ranges = selection.ranges().iter().map(own).collect();
-        Ok(Self { net, layers: layers?, ranges })
+        Ok(Self { net, dense, layers: layers?, ranges })
     }
 
     /// `P`, the weights of all layers together.
@@ -83,8 +84,13 @@ impl<'a> JointLayers<'a> {
     }
 
     /// What each layer sees, first to last.
-    pub fn layers(&self) -> &[LayerSamples] {
+    pub fn layers(&self) -> &[AnalysedLayer] {
         &self.layers
+    }
+
+    /// What the network's pass has left at layer `m`.
+    pub(super) fn pass(&self, m: usize) -> &NetworkPass {
+        self.layers[m].network_pass().expect("layers of joint moments are collected from a network")
     }
 
     /// Where each layer's weights stand among the rows of a moment.
@@ -129,15 +135,12 @@ impl<'a> JointLayers<'a> {
         let mut H = Mat::zeros(self.n_params(), self.n_params());
         for m in 0..self.layers.len() {
             let layer = &self.layers[m];
-            let symmetry = Symmetry::Symmetric;
-            let (d_out, d_in, n_samples) = (layer.d_out(), layer.d_in(), layer.n_samples());
-            let shape = KroneckerShape { symmetry, n_samples, n_moments: 1, d_out, d_in };
             let own = kronecker_moments(
-                shape,
+                layer.moment_shape(Symmetry::Symmetric, 1),
                 || Coefficients::new(self),
                 |at, p, left, right| {
                     vech(at.S(p, m), left);
-                    outer_product_vech(1.0, layer.activities.col_as_slice(p), right);
+                    outer_product_vech(1.0, layer.a(p), right);
                 },
             );
             let at = self.ranges[m].clone();

@@ -22,8 +22,8 @@ pub(super) fn centred_second_moment(joint: &JointLayers<'_>) -> Mat<f64> {
         gradients.par_chunks_mut(P).enumerate().for_each(|(p, gradient)| {
             let (mut gradient, mut mean, p) = (gradient, &mean[..], first + p);
             for layer in &joint.layers {
-                let a = layer.activities.col_as_slice(p);
-                for &delta in layer.deltas.col_as_slice(p) {
+                let a = layer.a(p);
+                for &delta in layer.delta(p) {
                     let (row, rest) = gradient.split_at_mut(a.len());
                     let (row_mean, mean_rest) = mean.split_at(a.len());
                     for ((x, &a), &m) in row.iter_mut().zip(a).zip(row_mean) {

@@ -110,6 +110,26 @@ pub struct LayerSpectra {
     pub samples_s: f64,
 }
 
+impl LayerSpectra {
+    /// Whether lists that belong together have one length.
+    pub fn is_consistent(&self) -> bool {
+        let square = |cells: &CellsRecord| cells.cells.len() == cells.n_cells.saturating_mul(cells.n_cells);
+        let maps = |pair: &PairMaps| [&pair.top, &pair.coupling, &pair.random_coupling].into_iter().all(square);
+        let sample = |sample: &SampleSpectrum| sample.kappa.len() == sample.localisation.len();
+        let overlap = |found: &OverlapRecord| found.k.len() == found.overlap.len();
+        let alignment = |found: &AlignmentRecord| {
+            let n = found.direction.len();
+            [found.pearson_log.len(), found.interval.len(), found.spearman.len()] == [n; 3]
+        };
+        let edit = |found: &EditRecord| found.h.len() == found.m2.len();
+        self.maps.iter().all(maps)
+            && self.samples.iter().all(sample)
+            && self.overlaps.iter().all(overlap)
+            && self.alignment.iter().chain(&self.leading_alignment).all(alignment)
+            && self.edits.iter().all(edit)
+    }
+}
+
 /// One pair as matrices, reduced for drawing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PairMaps {
