@@ -38,6 +38,7 @@
 
 mod alignment;
 mod directional;
+mod graph;
 mod joint;
 mod kronecker_moment;
 mod layer;
@@ -48,6 +49,7 @@ mod range_eigen;
 
 pub use alignment::{alignments, per_sample_hessians};
 pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
+pub use graph::{GraphCurvatureError, GraphLoss, GraphMoments, GraphOperator, SingleProductSamples};
 pub use joint::{JointError, JointLayers};
 pub use kronecker_moment::{
     KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, skew_product_vech, symmetric_product_vech, vech,

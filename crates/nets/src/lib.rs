@@ -28,8 +28,10 @@
 
 mod activation;
 mod architecture;
+mod graph;
 mod loss;
 mod network;
+mod ops;
 mod passes;
 mod samples;
 mod scalar;
@@ -39,8 +41,18 @@ mod tail;
 
 pub use activation::Activation;
 pub use architecture::{Architecture, ArchitectureError, Bias, DenseLayer, Layer};
+pub use graph::{
+    Criterion, DenseGraphSamples, EvaluatedGraph, Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer,
+    GraphPasses, GraphSamples, GraphSums, Init, Labelled, LayerForm, MemoryEstimate, Model, Objective, ObjectiveError,
+    Responses, SingleProductLayer, TensorRole, ValueId, Variables,
+};
 pub use loss::{Loss, UnknownLoss};
 pub use network::{Network, ParameterError};
+pub use ops::{
+    Arithmetic, AveragePool, BatchNorm, Concatenate, Convolution, Dense, Embedding, Expand, Function, Gather, LayerUse,
+    MatrixProduct, MaxPool, Normalise, Operation, OutputOrder, Reduce, Reduction, Reshape, Slice, Softmax, Together,
+    Transpose, WeightOrder, Window,
+};
 pub use passes::{
     AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Forms, Sums, TangentWorkspace,
     Workspace,

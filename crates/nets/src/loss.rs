@@ -25,8 +25,13 @@ impl Loss {
     /// When the lengths differ or `label ≥ n_out`.
     #[track_caller]
     pub fn value_and_gradient<T: Scalar>(self, logits: &[T], label: u8, gradient: &mut [T]) -> T {
+        self.value_and_gradient_of(logits, usize::from(label), gradient)
+    }
+
+    /// The same for any number of classes.
+    #[track_caller]
+    pub(crate) fn value_and_gradient_of<T: Scalar>(self, logits: &[T], y: usize, gradient: &mut [T]) -> T {
         let n_out = logits.len();
-        let y = usize::from(label);
         assert!(y < n_out, "label {y} needs more than the {n_out} logits there are");
         assert_eq!(gradient.len(), n_out, "one gradient entry a logit");
         let scale = T::of(2.0 / n_out as f64);
@@ -154,7 +159,7 @@ fn fill_symmetric<T: Scalar>(mut matrix: MatMut<'_, T>, entry: impl Fn(usize, us
 
 /// `Σ_{c≠a} q_c = 1 − q_a`, without the cancellation when `q_a` is close to 1.
 #[inline]
-fn sum_of_others<T: Scalar>(q: &[T], a: usize) -> T {
+pub(crate) fn sum_of_others<T: Scalar>(q: &[T], a: usize) -> T {
     let mut sum = T::ZERO;
     for (c, &value) in q.iter().enumerate() {
         if c != a {
@@ -165,7 +170,7 @@ fn sum_of_others<T: Scalar>(q: &[T], a: usize) -> T {
 }
 
 /// Writes `softmax(logits)` to `probabilities`, shifted by the largest logit against overflow.
-fn softmax<T: Scalar>(logits: &[T], probabilities: &mut [T]) {
+pub(crate) fn softmax<T: Scalar>(logits: &[T], probabilities: &mut [T]) {
     let mut largest = logits[0];
     for &f in logits {
         if f > largest {
@@ -184,7 +189,7 @@ fn softmax<T: Scalar>(logits: &[T], probabilities: &mut [T]) {
 }
 
 /// `−log q_y = log Σ_c exp(f_c − f_y)`; relative accuracy is kept when it is tiny.
-fn negative_log_probability<T: Scalar>(logits: &[T], y: usize) -> T {
+pub(crate) fn negative_log_probability<T: Scalar>(logits: &[T], y: usize) -> T {
     let mut largest = logits[y];
     for &f in logits {
         if f > largest {

@@ -41,12 +41,20 @@ pub trait Scalar:
     fn log_of_one_plus(self) -> Self;
     /// Hyperbolic tangent.
     fn hyperbolic_tangent(self) -> Self;
+    /// `√x`.
+    fn square_root(self) -> Self;
+    /// `xᵉ`.
+    fn power(self, exponent: Self) -> Self;
+    /// `erf(x) = (2/√π) ∫₀ˣ e^(−t²) dt`.
+    fn error_function(self) -> Self;
+    /// `1 − erf(x)`, accurate for large `x`.
+    fn error_function_complement(self) -> Self;
     /// Whether the value is neither infinite nor NaN.
     fn finite(self) -> bool;
 }
 
 macro_rules! scalar {
-    ($t:ty) => {
+    ($t:ty, $erf:path, $erfc:path) => {
         impl Scalar for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -75,11 +83,27 @@ macro_rules! scalar {
                 self.tanh()
             }
             #[inline]
+            fn square_root(self) -> Self {
+                self.sqrt()
+            }
+            #[inline]
+            fn power(self, exponent: Self) -> Self {
+                self.powf(exponent)
+            }
+            #[inline]
+            fn error_function(self) -> Self {
+                $erf(self)
+            }
+            #[inline]
+            fn error_function_complement(self) -> Self {
+                $erfc(self)
+            }
+            #[inline]
             fn finite(self) -> bool {
                 self.is_finite()
             }
         }
     };
 }
-scalar!(f32);
-scalar!(f64);
+scalar!(f32, libm::erff, libm::erfcf);
+scalar!(f64, libm::erf, libm::erfc);

@@ -22,11 +22,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod graph;
 mod image_samples;
 mod run;
 mod schedule;
 mod sgd;
 
+pub use graph::{GraphEpochEnd, GraphSgd, GraphTrainError, train_graph};
 pub use image_samples::ImageSamples;
 pub use run::{StateError, TrainingRun, TrainingState};
 pub use schedule::CosineSchedule;

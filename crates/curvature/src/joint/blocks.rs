@@ -141,7 +141,7 @@ fn outer(u: &[f64], v: &[f64], out: &mut [f64]) {
 }
 
 /// Copies the lower triangle to the upper one.
-pub(super) fn mirror(matrix: &mut Mat<f64>) {
+pub(crate) fn mirror(matrix: &mut Mat<f64>) {
     /// Order of the squares that are copied together.
     const SQUARE: usize = 64;
     let n = matrix.nrows();

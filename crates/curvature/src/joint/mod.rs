@@ -10,4 +10,5 @@ mod coefficients;
 mod layers;
 mod noise;
 
+pub(crate) use blocks::mirror;
 pub use layers::{JointError, JointLayers};

@@ -32,7 +32,7 @@ impl Method {
 
 /// A convolution, with its kernels in the orders that its products read.
 #[derive(Clone, Debug)]
-pub(super) struct Kernels<T> {
+pub(crate) struct Kernels<T> {
     method: Method,
     input: ImageShape,
     /// 0 for a layer that is no convolution.
@@ -45,7 +45,7 @@ pub(super) struct Kernels<T> {
 }
 
 impl<T: Scalar> Kernels<T> {
-    pub(super) fn new(input: ImageShape, c_out: usize) -> Self {
+    pub(crate) fn new(input: ImageShape, c_out: usize) -> Self {
         let (method, n) = (Method::of(input, c_out), 9 * input.channels * c_out);
         let turned = match method {
             Method::Patches => n,
@@ -55,13 +55,13 @@ impl<T: Scalar> Kernels<T> {
     }
 
     /// For a layer that is no convolution.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let input = ImageShape { channels: 0, height: 0, width: 0 };
         Self { method: Method::Patches, input, c_out: 0, forward: Vec::new(), turned: Vec::new() }
     }
 
     /// Takes over a weight `c_out × c_in × 3 × 3`.
-    pub(super) fn arrange(&mut self, weight: &[T]) {
+    pub(crate) fn arrange(&mut self, weight: &[T]) {
         let (c_in, c_out) = (self.input.channels, self.c_out);
         for c in 0..c_in {
             for o in 0..c_out {
@@ -85,7 +85,7 @@ impl<T: Scalar> Kernels<T> {
     }
 
     /// `z += W ⋆ a`; [`Accum::Replace`] starts from zero instead of `z`.
-    pub(super) fn forward(&self, images: &[T], out: &mut [T], accum: Accum, scratch: &mut Scratch<T>) {
+    pub(crate) fn forward(&self, images: &[T], out: &mut [T], accum: Accum, scratch: &mut Scratch<T>) {
         let (shape, c_out) = (self.input, self.c_out);
         match self.method {
             Method::Patches => {
@@ -97,7 +97,7 @@ impl<T: Scalar> Kernels<T> {
     }
 
     /// Gradient in the convolution's input from `delta`, that in its output.
-    pub(super) fn backward(&self, delta: &[T], out: &mut [T], accum: Accum, scratch: &mut Scratch<T>) {
+    pub(crate) fn backward(&self, delta: &[T], out: &mut [T], accum: Accum, scratch: &mut Scratch<T>) {
         let (shape, c_out) = (self.input, self.c_out);
         match self.method {
             Method::Patches => {
@@ -110,7 +110,7 @@ impl<T: Scalar> Kernels<T> {
     }
 
     /// Adds the weight's gradient, `δ ⋆ a`, in the order `[i][o][j][c]` of three column-major `3C × c_out` matrices.
-    pub(super) fn add_weight_gradient(&self, images: &[T], delta: &[T], gradient: &mut [T], scratch: &mut Scratch<T>) {
+    pub(crate) fn add_weight_gradient(&self, images: &[T], delta: &[T], gradient: &mut [T], scratch: &mut Scratch<T>) {
         match self.method {
             Method::Patches => {
                 let seen = patches(images, self.input, &mut scratch.patches);
@@ -125,14 +125,14 @@ impl<T: Scalar> Kernels<T> {
 
 /// What convolutions write before their products: buffers for those of one network.
 #[derive(Clone, Debug)]
-pub(super) struct Scratch<T> {
+pub(crate) struct Scratch<T> {
     patches: Vec<T>,
     tiles: winograd::Scratch<T>,
 }
 
 impl<T: Scalar> Scratch<T> {
     /// For `n` images of each of the `(input, c_out)` in `layers`.
-    pub(super) fn new(layers: impl Iterator<Item = (ImageShape, usize)> + Clone, n: usize) -> Self {
+    pub(crate) fn new(layers: impl Iterator<Item = (ImageShape, usize)> + Clone, n: usize) -> Self {
         let by = |method| layers.clone().filter(move |&(input, c_out)| Method::of(input, c_out) == method);
         let patches = by(Method::Patches)
             .map(|(input, c_out)| patches_len(input.with_channels(input.channels.max(c_out))))
@@ -207,7 +207,7 @@ fn add_weight_gradient<T: Scalar>(patches: &[T], shape: ImageShape, delta: &[T],
 }
 
 /// A weight's gradient from the order of [`Kernels::add_weight_gradient`] to the parameters' `c_out × c_in × 3 × 3`.
-pub(super) fn in_parameter_order<T: Scalar>(gradient: &[T], c_in: usize, c_out: usize, out: &mut [T]) {
+pub(crate) fn in_parameter_order<T: Scalar>(gradient: &[T], c_in: usize, c_out: usize, out: &mut [T]) {
     for (o, out) in out.chunks_exact_mut(9 * c_in).enumerate() {
         for i in 0..3 {
             let rows = &gradient[3 * c_in * (i * c_out + o)..][..3 * c_in];
@@ -221,14 +221,14 @@ pub(super) fn in_parameter_order<T: Scalar>(gradient: &[T], c_in: usize, c_out: 
 }
 
 /// Writes the bias to every pixel.
-pub(super) fn fill_with_bias<T: Scalar>(bias: &[T], out: &mut [T]) {
+pub(crate) fn fill_with_bias<T: Scalar>(bias: &[T], out: &mut [T]) {
     for pixel in out.chunks_exact_mut(bias.len()) {
         pixel.copy_from_slice(bias);
     }
 }
 
 /// Adds the bias's gradient: the sum of `δ` over pixels.
-pub(super) fn add_bias_gradient<T: Scalar>(delta: &[T], gradient: &mut [T]) {
+pub(crate) fn add_bias_gradient<T: Scalar>(delta: &[T], gradient: &mut [T]) {
     for pixel in delta.chunks_exact(gradient.len()) {
         for (sum, &g) in gradient.iter_mut().zip(pixel) {
             *sum += g;

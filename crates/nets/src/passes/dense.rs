@@ -13,7 +13,7 @@ const TILE: usize = 128;
 
 /// `C = A B` or `C += A B`. A large product is done in tiles of rows on the current rayon pool; tiles depend on shapes
 /// alone, and so do the bits of the result.
-pub(super) fn product<T: Scalar>(mut C: MatMut<'_, T>, accum: Accum, A: MatRef<'_, T>, B: MatRef<'_, T>) {
+pub(crate) fn product<T: Scalar>(mut C: MatMut<'_, T>, accum: Accum, A: MatRef<'_, T>, B: MatRef<'_, T>) {
     let rows = A.nrows();
     if rows <= TILE || rows * A.ncols() * B.ncols() < LARGE {
         return matmul(C, accum, A, B, T::ONE, Par::Seq);

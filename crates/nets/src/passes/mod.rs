@@ -7,8 +7,8 @@
 
 mod block;
 mod block_passes;
-mod conv;
-mod dense;
+pub(crate) mod conv;
+pub(crate) mod dense;
 mod directions;
 mod factored;
 mod pool;
