@@ -1,6 +1,5 @@
 //! 2,000 resamples of 20,000 samples along 1,000 directions of a 50 × 50 layer: contributions, resampled diagonals and
-//! the
-//! slope of every resample.
+//! the slope of every resample.
 //!
 //! The fraction printed counts `2Nk(P + d_out²)` flops of the contributions and `8NkR` of the resamples in the time of
 //! everything, drawing and fitting included.

@@ -1,9 +1,9 @@
 //! The verified eigendecomposition of the Hessian of a real layer, `P` = 500 and 2,500.
 //!
 //! Counted as `26/3·P³` flops: `4/3` for the tridiagonal form, `4/3` for divide and conquer without deflation, `2` for
-//! the
-//! transformation back, `4` for the check of residual and orthogonality. Half of the tridiagonal form is products of a
-//! matrix and a vector, which run at the speed of memory, so the fraction of the matrix product stays well below 1.
+//! the transformation back, `4` for the check of residual and orthogonality. Half of the tridiagonal form is products
+//! of a matrix and a vector, which run at the speed of memory, so the fraction of the matrix product stays well below
+//! 1.
 // A bench talks to whoever runs it.
 #![allow(clippy::print_stdout, non_snake_case)]
 

@@ -1,8 +1,7 @@
 //! The leading eigenpairs of the Hessian of a real layer by Lanczos, `P` = 2,500, in blocks of 1 and 8.
 //!
 //! Counted as flops are the products alone, `2P²` each: what the fraction of the matrix product lacks is
-//! reorthogonalisation,
-//! projected eigenproblems, and that narrow products run at the speed of memory.
+//! reorthogonalisation, projected eigenproblems, and that narrow products run at the speed of memory.
 // A bench talks to whoever runs it.
 #![allow(clippy::print_stdout, non_snake_case)]
 

@@ -1,11 +1,9 @@
-//! One epoch of SGD of the paper's networks: 784-50-50-10 on 2,000 MNIST images on one core, and on inputs of the shape
-//! of
-//! CIFAR-10 the 3072-1000-50-50-10 network (`B` = 100) and the convolutional one (`B` = 128) on all threads.
+//! One epoch of SGD of the paper's networks: 784-50-50-10 on 2,000 MNIST images on one core, and on inputs of the
+//! shape of CIFAR-10 the 3072-1000-50-50-10 network (`B` = 100) and the convolutional one (`B` = 128) on all threads.
 //!
 //! Counted are the flops of `Architecture::training_flops`: for every use of a weight a multiplication and an addition
 //! forward, in its gradient and in the gradient of the layer's input, but for the first layer's inputs. Pooling,
-//! activations,
-//! the loss and the update are not counted.
+//! activations, the loss and the update are not counted.
 // A bench talks to whoever runs it.
 #![allow(clippy::print_stdout)]
 

@@ -1,10 +1,8 @@
 //! Every reader of bytes from outside, as a function of any bytes, with what must hold for them.
 //!
 //! A target takes arbitrary bytes, and panics if the reader does or if an invariant is broken; that is what a fuzzer
-//! looks
-//! for. For all: nothing panics, hangs or sets aside memory that the input does not fill, and what is read and written
-//! again
-//! reads back equal. The README says how to let a fuzzer loose; `cargo test` replays what it has found.
+//! looks for. For all: nothing panics, hangs or sets aside memory that the input does not fill, and what is read and
+//! written again reads back equal. The README says how to let a fuzzer loose; `cargo test` replays what it has found.
 //!
 //! | module | targets |
 //! |---|---|

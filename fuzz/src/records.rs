@@ -1,6 +1,5 @@
 //! Our own records. A checksum closes them, which no fuzzer guesses: so the input is tried as a whole record, and as
-//! the
-//! payload of one that is closed here.
+//! the payload of one that is closed here.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,8 @@
 //! Damaged files: whatever happens to the bytes of a record or of an input, no reader panics, and none that has a
-//! checksum
-//! takes changed content for whole.
+//! checksum takes changed content for whole.
 //!
 //! Records, gzipped images and npz archives carry checksums. Plain IDX and CIFAR-10 files and safetensors carry none:
-//! there
-//! the reader checks every count, and who must be sure compares a SHA-256, as `superlinear_datasets::load` does.
+//! there the reader checks every count, and who must be sure compares a SHA-256, as `superlinear_datasets::load` does.
 
 use crate::slow;
 use flate2::{Compression, write::GzEncoder};

@@ -1,16 +1,12 @@
 //! Controls of the exponents: prescribed ones are recovered at the stated coverage, and each interval is held against
-//! the
-//! error model that it is for, and against the one that it is not for.
+//! the error model that it is for, and against the one that it is not for.
 //!
-//! Two models. *Scatter*: directions lie off the line independently; robust least squares is right and a bootstrap over
-//! samples
-//! knows nothing of it. *Sampling*: the law holds exactly and the diagonals are means over drawn samples, whose errors
-//! run
-//! along the spectrum together; the bootstrap is right and least squares is not.
+//! Two models. *Scatter*: directions lie off the line independently; robust least squares is right and a bootstrap
+//! over samples knows nothing of it. *Sampling*: the law holds exactly and the diagonals are means over drawn samples,
+//! whose errors run along the spectrum together; the bootstrap is right and least squares is not.
 //!
 //! Over 2,000 repetitions (`SUPERLINEAR_SLOW=1`, some minutes) a 95 % interval must cover 93 to 97 %, four standard
-//! errors to
-//! either side; over 200, 90 to 99 %. Seeds are fixed.
+//! errors to either side; over 200, 90 to 99 %. Seeds are fixed.
 
 use crate::slow;
 use rand::{Rng, RngExt, SeedableRng};
@@ -143,9 +139,8 @@ fn four_seeds_cover_by_the_t_interval_and_not_by_the_normal_one() {
     assert!(normal < 0.91, "{normal}");
 }
 
-/// Displacements that are larger along stiff directions: `Σ` is not proportional to `M₂`, its exponent leaves `[1, 2]`,
-/// and
-/// neither is put right.
+/// Displacements that are larger along stiff directions: `Σ` is not proportional to `M₂`, its exponent leaves `[1,
+/// 2]`, and neither is put right.
 #[test]
 fn broken_isotropy_is_seen_and_not_clamped() {
     let (gamma, anisotropy) = (1.7, 0.6);

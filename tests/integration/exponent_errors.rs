@@ -1,6 +1,5 @@
-//! Errors of an exponent that needs no dense matrix: over draws of the samples against the bootstrap in the same basis,
-//! and of
-//! Ritz vectors against those that have been turned.
+//! Errors of an exponent that needs no dense matrix: over draws of the samples against the bootstrap in the same
+//! basis, and of Ritz vectors against those that have been turned.
 
 use crate::cases::Case;
 use faer::{Mat, Scale};

@@ -1,10 +1,9 @@
 //! The slow dense truth: a network on hyper-dual numbers.
 //!
-//! A hyper-dual number `x + x₁ε₁ + x₂ε₂ + x₁₂ε₁ε₂` with `ε₁² = ε₂² = 0` carries derivatives through any formula without
-//! truncation: with `ε₁` put on one parameter and `ε₂` on another, the last part of the loss is its mixed second
-//! derivative. The forward pass and the losses are written from their definitions (`MATH [3]`, column "value") alone;
-//! no
-//! derivative of a loss, no reverse pass and no Kronecker structure appears here.
+//! A hyper-dual number `x + x₁ε₁ + x₂ε₂ + x₁₂ε₁ε₂` with `ε₁² = ε₂² = 0` carries derivatives through any formula
+//! without truncation: with `ε₁` put on one parameter and `ε₂` on another, the last part of the loss is its mixed
+//! second derivative. The forward pass and the losses are written from their definitions (`MATH [3]`, column "value")
+//! alone; no derivative of a loss, no reverse pass and no Kronecker structure appears here.
 
 use faer::Mat;
 use std::ops::{Add, Div, Mul, Sub};

@@ -117,8 +117,7 @@ fn eigenpairs_and_diagonals_are_those_of_the_rotations() {
 }
 
 /// Curvature shrinks by orders of magnitude while a network learns. Scaling by a power of two is exact, so eigenpairs
-/// may
-/// not know of it. The order is beyond the one from which faer divides and conquers, 128.
+/// may not know of it. The order is beyond the one from which faer divides and conquers, 128.
 #[test]
 fn eigenpairs_do_not_depend_on_the_scale_of_the_matrix() {
     let case = Case::random(&[5, 20, 15, 6], Activation::Tanh, Loss::CrossEntropy, 60, 320);

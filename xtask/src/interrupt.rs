@@ -1,8 +1,7 @@
 //! Ctrl-C and termination: noticed between steps, so that whatever is being written is finished or not begun.
 //!
 //! A hang-up is left to the system: it ends the process, which the next call goes on from, unless the process was
-//! started
-//! with hang-ups ignored, as `nohup` does.
+//! started with hang-ups ignored, as `nohup` does.
 
 use anyhow::{Context, Result};
 use signal_hook::consts::{SIGINT, SIGTERM};

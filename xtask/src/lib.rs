@@ -1,8 +1,7 @@
 //! The command line of the project: it composes the crates, and keeps house.
 //!
 //! How a number is computed is the crates' business, which runs there are `superlinear-experiments`', how they are
-//! shown
-//! `superlinear-report`'s. `cargo xtask --help` lists the commands.
+//! shown `superlinear-report`'s. `cargo xtask --help` lists the commands.
 
 mod cli;
 mod commands;

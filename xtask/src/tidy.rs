@@ -134,6 +134,11 @@ mod tests {
         }
         write("ARCHITECTURE.md", "| `crates/nets` | networks |\n");
         write("crates/nets/README.md", "Networks.\n");
+        write("data/README.md", "Data.\n");
+        for folder in ["", "crates/nets/"] {
+            write(&format!("{folder}LICENSE-MIT"), "MIT\n");
+            write(&format!("{folder}LICENSE-APACHE"), "Apache\n");
+        }
         write("docs/math.md", "## 1. Objects\n\n**[1]** one\n");
         let cite = |what: &str| format!("//! Networks, by {} {what}.\n", citations::WORD);
         write("crates/nets/src/lib.rs", &cite("[1]"));
@@ -141,11 +146,15 @@ mod tests {
 
         write("crates/nets/src/lib.rs", &cite("[2]"));
         write("README.md", &cite("§2"));
+        write("crates/nets/LICENSE-MIT", "another\n");
+        write("crates/plots/LICENSE-APACHE", "Apache\n");
+        write("crates/plots/LICENSE-MIT", "MIT\n");
         write("crates/plots/src/lib.rs", &format!("// {}", "plots ".repeat(20)));
         let findings = check(dir.path()).unwrap();
         let expected = [
             "crates/plots: no README.md",
             "ARCHITECTURE.md: no line for `crates/plots`",
+            "crates/nets/LICENSE-MIT: expected a copy of LICENSE-MIT at the root",
             "README.md:1: §2 is not in docs/math.md",
             "crates/nets/src/lib.rs:1: [2] is not in docs/math.md",
             "crates/plots/src/lib.rs: opens without a `//!` line that says what it is",

@@ -1,10 +1,8 @@
 //! The same reproduction on processors with narrower vector units: the same numbers within a stated tolerance.
 //!
-//! Products of matrices take the widest vectors that a processor says it has, and fused multiplications where there are
-//! any,
-//! so that results differ between machines by rounding. QEMU's user mode (Debian's `qemu-user`) says what it is told
-//! to;
-//! without it, or on another architecture, there is nothing to compare and the test passes.
+//! Products of matrices take the widest vectors that a processor says it has, and fused multiplications where there
+//! are any, so that results differ between machines by rounding. QEMU's user mode (Debian's `qemu-user`) says what it
+//! is told to; without it, or on another architecture, there is nothing to compare and the test passes.
 //!
 //! On a processor with AVX-512, one with AVX2 gave every bit of this profile; SSE alone differed by up to 2e-6, from
 //! training in `f32` without fused multiplications.

@@ -76,8 +76,7 @@ fn embedded_names() -> String {
 }
 
 /// Makes the files of the embedded subsets of `names` from the original files in `from`; those of `<data set>` go to
-/// the
-/// folder `<to>/<data set>`.
+/// the folder `<to>/<data set>`.
 ///
 /// A file that already has the content is left as it is: another version of the compressor is no reason for other
 /// bytes.

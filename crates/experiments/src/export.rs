@@ -28,9 +28,8 @@ pub const FILES: &str = "weights.safetensors, data.npz, moments.npz, awd.npz, ma
 /// Writes run `id` of the results in `out` to the folder `to`, which may hold another run's if `force`.
 ///
 /// # Errors
-/// When there is no such run, its data are missing, the folder cannot be written, or the observer stops it; nothing has
-/// been
-/// written then.
+/// When there is no such run, its data are missing, the folder cannot be written, or the observer stops it; nothing
+/// has been written then.
 pub fn export(
     (out, id): (&Path, &str),
     (to, force): (&Path, bool),
@@ -67,8 +66,7 @@ pub fn export(
 }
 
 /// `fc1.weight` is `[50, 784]`, and so on: the names and shapes of `torch.nn.Linear` and `torch.nn.Conv2d` layers
-/// called `fc1`,
-/// `fc2`, … and `conv1`, `conv2`, …, with their biases where they have one.
+/// called `fc1`, `fc2`, … and `conv1`, `conv2`, …, with their biases where they have one.
 fn write_weights(path: &Path, spec: &RunSpec, weights: &[f32]) -> Result<()> {
     let architecture = &spec.architecture();
     let mut named: Vec<(String, Vec<usize>, &[f32])> = Vec::new();

@@ -1,8 +1,7 @@
 //! Runs that came to nothing: a number stopped being finite, too few directions to fit, and the like.
 //!
 //! Such a run is no reason to lose the others. It is told apart from what stops everything: an interruption, a disk
-//! that
-//! takes no file, a record that cannot be read.
+//! that takes no file, a record that cannot be read.
 
 use crate::observer::Stopped;
 use anyhow::Result;

@@ -27,8 +27,7 @@ pub struct Needless {
 /// Finds what no result in `results`, and no request under way there, needs; and removes it if `remove`.
 ///
 /// Holds the lock on work alone meanwhile, so that no process trains or analyses there. Only files that were read as
-/// our own
-/// records, and leftovers that our writers named, are removed; links are not followed.
+/// our own records, and leftovers that our writers named, are removed; links are not followed.
 ///
 /// # Errors
 /// When a process works there, a folder cannot be read, or a file not removed.

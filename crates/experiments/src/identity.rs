@@ -1,8 +1,7 @@
 //! What determines a stored number, hashed: of a training run, and of an analysed layer of it.
 //!
 //! A record is found, and believed, by the hash of everything that its content is a function of. Training's does not
-//! know
-//! of the analysis, so that a change of what is analysed or drawn finds the trained networks again.
+//! know of the analysis, so that a change of what is analysed or drawn finds the trained networks again.
 
 mod canonical;
 
@@ -75,10 +74,8 @@ impl Key {
             sgd: String,
         }
         // Every field by name: whoever adds one decides here whether it is training's. The data's hash stands for the
-        // source,
-        // the architecture and its training for the network, the loss, the batch, the epochs and the descent; the rest
-        // is the
-        // analysis' or names the run.
+        // source, the architecture and its training for the network, the loss, the batch, the epochs and the descent;
+        // the rest is the analysis' or names the run.
         let &RunSpec {
             dataset,
             source: _,

@@ -1,12 +1,9 @@
 //! Experiments as data, and as work that survives: what a run is, its identity and records, training and analysis as
-//! resumable
-//! stages, and how several processes share them.
+//! resumable stages, and how several processes share them.
 //!
 //! The principal types are [`plan::Plan`], which lists [`spec::RunSpec`]s, and [`pipeline::Pipeline`], which makes
-//! their
-//! [`record::RunRecord`]s. The crate prints nothing and handles no signal: an [`observer::Observer`] hears how far work
-//! is, and
-//! stops it. How a number is computed is the business of the crates below, how it is shown that of
+//! their [`record::RunRecord`]s. The crate prints nothing and handles no signal: an [`observer::Observer`] hears how
+//! far work is, and stops it. How a number is computed is the business of the crates below, how it is shown that of
 //! `superlinear-report`.
 //!
 //! ```

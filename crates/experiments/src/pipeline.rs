@@ -2,8 +2,7 @@
 //! others.
 //!
 //! A stage of a run leaves a record in the run's folder ([`run_dir`](crate::run_dir)); one that is there and intact is
-//! not
-//! done again. So the same call goes on from what was stopped at any instant.
+//! not done again. So the same call goes on from what was stopped at any instant.
 
 use crate::analyse::{analyse, layer_matrices};
 use crate::failure::{self, Failure};

@@ -140,8 +140,7 @@ impl Plan {
     }
 
     /// Whether a run has as many images of each class and as many epochs as this plan's run of the same network, data,
-    /// loss
-    /// and classes: as the paper's, if this is the paper's plan.
+    /// loss and classes: as the paper's, if this is the paper's plan.
     fn is_matched_by(&self, run: &RunSpec) -> bool {
         let key = |run: &RunSpec| (run.dataset, run.network.clone(), run.loss, run.n_classes);
         let own = self.groups.iter().flat_map(|group| &group.runs).find(|own| key(own) == key(run));

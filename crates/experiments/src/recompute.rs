@@ -1,6 +1,5 @@
-//! Stored networks, analysed again: every record has to agree to the last bit, times aside; so have its matrices, where
-//! they were
-//! kept.
+//! Stored networks, analysed again: every record has to agree to the last bit, times aside; so have its matrices,
+//! where they were kept.
 
 use crate::analyse::{analyse, layer_matrices};
 use crate::images::{load_data, loaded_of};

@@ -118,8 +118,7 @@ pub struct LayerRecord {
 }
 
 /// Sampling errors of exponents over the top directions that are above the noise, by a bootstrap over samples in the
-/// fixed
-/// eigenbasis of `H`.
+/// fixed eigenbasis of `H`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlopesRecord {
     /// Resamples.
@@ -236,10 +235,8 @@ pub struct StateRecord {
 /// The matrices of an analysed layer in the parameter basis, each once: `a_ij` for `i ≤ j`, column by column.
 ///
 /// They are kept as evidence, to compare with what another machine or a later version makes of the same network.
-/// Nothing is
-/// computed from them: reading them would save an export a fifth of its time at most, since the eigenpairs and the
-/// duality's five
-/// moments, which share their panels with these three, have to be had all the same.
+/// Nothing is computed from them: reading them would save an export a fifth of its time at most, since the eigenpairs
+/// and the duality's five moments, which share their panels with these three, have to be had all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MomentsRecord {
     /// `P`.

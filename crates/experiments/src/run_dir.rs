@@ -10,8 +10,8 @@
 //! | `moments2-epoch-0020-<hash>.rec` | its matrices, with `--keep moments` |
 //!
 //! The folder is called `<id>-<hash>`, by the hash of what determines training. Each record repeats the hash that it
-//! belongs
-//! to, so that a file from another folder is not believed. Locks stand beside the folders and are never deleted.
+//! belongs to, so that a file from another folder is not believed. Locks stand beside the folders and are never
+//! deleted.
 
 use crate::identity::Key;
 use crate::observer::Observer;
@@ -235,8 +235,7 @@ impl<T: Record + Consistent> Stage<T> {
     }
 
     /// The record if there is one. A damaged or foreign one is set aside, said so, and counts as none. Only for who
-    /// holds the
-    /// lock.
+    /// holds the lock.
     ///
     /// # Errors
     /// When the file cannot be read or set aside, or is of a later version of this software.

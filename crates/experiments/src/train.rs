@@ -54,16 +54,14 @@ pub fn kept_epochs(spec: &RunSpec, keep: Keep) -> Vec<usize> {
     epochs
 }
 
-/// The training of a run: as stored, or continued from where it was last saved, or begun. The networks that `spec` asks
-/// for
-/// are stored too. `epochs_done` hears of numbers of images.
+/// The training of a run: as stored, or continued from where it was last saved, or begun. The networks that `spec`
+/// asks for are stored too. `epochs_done` hears of numbers of images.
 ///
 /// Only for who holds the lock of the training stage.
 ///
 /// # Errors
 /// When a class has too few images, a number stops being finite, something cannot be read or written, or the observer
-/// stops it;
-/// the network has been saved then.
+/// stops it; the network has been saved then.
 pub fn train_run(
     spec: &RunSpec,
     data: &Dataset,

@@ -3,8 +3,7 @@
 //!
 //! Thresholds stand in the file of their claim and nowhere else, each with its reason. The paper gives numbers without
 //! intervals, so its statistics are judged by the estimate: for exponents the mean over the seeds of a setting, as in
-//! its
-//! Table 1. Ours are judged run by run with their intervals, see [`case`].
+//! its Table 1. Ours are judged run by run with their intervals, see [`case`].
 
 mod alignment;
 mod awd_predicts;
@@ -178,8 +177,7 @@ impl OfSeed {
 }
 
 /// The mean over the seeds of each setting, held against `asked`; its interval is Student's t over seeds, or that of
-/// the run
-/// where there is one.
+/// the run where there is one.
 fn over_seeds(quantity: &'static str, asked: Asked, found: impl Iterator<Item = OfSeed>) -> Result<Vec<Case>> {
     let mut settings: Vec<(String, Vec<OfSeed>)> = Vec::new();
     for seed in found {

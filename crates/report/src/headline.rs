@@ -96,9 +96,8 @@ fn column(runs: &[RunRecord], loss: Loss) -> Result<Option<(String, [Number; 5])
     Ok(Some((format!("{}, {n}", first.spec.title()), numbers)))
 }
 
-/// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of them
-/// does
-/// not exist.
+/// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of
+/// them does not exist.
 fn over_seeds(values: &[Option<f64>]) -> Result<Number> {
     let Some(values) = values.iter().copied().collect::<Option<Vec<f64>>>() else { return Ok((None, None)) };
     if let [value] = values[..] {

@@ -17,8 +17,7 @@ use superlinear_training::SgdConfig;
 const FIRST_FIGURE: &str = "power-law";
 
 /// The page, with every figure inside it. `svgs` are those of `summary.figures`, in order; `rerun` is the command that
-/// makes the
-/// results again.
+/// makes the results again.
 ///
 /// # Errors
 /// When the template does not render.
@@ -78,9 +77,8 @@ pub fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str, r
 }
 
 /// HTML of a sentence in which `X_ii` and `H^γ` are an index and a power, `Σ_{m≤k}` an index in braces, and words in
-/// backticks
-/// are code. Without braces an index ends at the first sign that is no letter or digit, or stands raised itself, as in
-/// `σ_w²`.
+/// backticks are code. Without braces an index ends at the first sign that is no letter or digit, or stands raised
+/// itself, as in `σ_w²`.
 fn math(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     let mut rest = text;

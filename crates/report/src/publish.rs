@@ -102,8 +102,7 @@ fn remove_stale(target: &Path, earlier: &[(String, String)], files: &[(PathBuf, 
 }
 
 /// Every file that [`publish`] makes of the records, by its name inside the folder of results; a function of the
-/// records and of
-/// the manifest's request, data, provenance and failures alone.
+/// records and of the manifest's request, data, provenance and failures alone.
 ///
 /// # Errors
 /// When a fit is not possible or the observer stops it.

@@ -26,8 +26,7 @@ const FIGURE: &str = "spectrum";
 /// The vectors' file.
 const VECTORS: &str = "vectors.npz";
 /// Columns of [`PAIRS`]; for each of [`DIAGONALS`] follow its value, its standard error over draws of the images, and
-/// the most by
-/// which the Ritz vector can have moved it.
+/// the most by which the Ritz vector can have moved it.
 const HEADER: [&str; 15] = [
     "index",
     "value",

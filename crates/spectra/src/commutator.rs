@@ -116,8 +116,7 @@ pub struct PairDiagnostics {
     /// and 2 else. `None` when the product is zero. (`‖K_W β_W‖ = ‖β_W K_W‖`, each being the other's transpose.)
     ///
     /// `‖[A, B]‖/(‖A‖‖B‖)` is small also for matrices of low rank whose ranges hardly meet, random ones included,
-    /// because
-    /// their products are; this one is near √2 for those.
+    /// because their products are; this one is near √2 for those.
     pub relative_commutator: Option<f64>,
     /// RMS of the off-diagonal of `K_W` over RMS of its diagonal. `None` for one direction or a zero diagonal.
     pub leakage: Option<f64>,

@@ -133,12 +133,10 @@ impl HaarNull {
 
     /// `√( E‖[A'_W, B_W]‖² / E‖A'_W B_W‖² )`: the root mean square of
     /// [`relative_commutator`](crate::PairDiagnostics::relative_commutator), the paper's commutator error, as a ratio
-    /// of exact
-    /// expectations; `None` as for [`HaarNull::baseline_in`].
+    /// of exact expectations; `None` as for [`HaarNull::baseline_in`].
     ///
     /// It is `√w` times [`HaarNull::baseline_in`] for a window of `w` directions, and near √2 for spectra of a low
-    /// effective
-    /// rank.
+    /// effective rank.
     ///
     /// # Panics
     /// When the window reaches beyond `P`.

@@ -11,8 +11,7 @@ pub struct Window {
 
 impl Window {
     /// The part of `first..end` that a matrix of order `P` has: a range that ends beyond `P` shrinks, and one that is
-    /// empty
-    /// or begins at `P` or beyond is `None`.
+    /// empty or begins at `P` or beyond is `None`.
     pub(crate) fn of_order(P: usize, range: Range<usize>) -> Option<Self> {
         let end = range.end.min(P);
         (range.start < end).then_some(Self { first: range.start, end })

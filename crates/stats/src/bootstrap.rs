@@ -10,8 +10,7 @@ use rand::{Rng, RngExt};
 /// every column adding up to `n`.
 ///
 /// A mean over samples in resample `b` is `(1/n) Σ_p counts[(p, b)] x_p`, so that all resamples of many means are one
-/// matrix
-/// product.
+/// matrix product.
 #[cfg(feature = "matrices")]
 pub fn resample_counts(n: usize, n_draws: usize, rng: &mut impl Rng) -> Mat<f64> {
     let mut counts = Mat::zeros(n, n_draws);

@@ -10,8 +10,7 @@ pub struct Correlation {
     /// The coefficient, in `[−1, 1]`.
     pub r: f64,
     /// Two-sided p-value under independence, from `t = r √((n−2)/(1−r²))` and Student's `t` with `n − 2` degrees of
-    /// freedom.
-    /// An approximation, good from about 20 pairs up. `0` when smaller than the smallest `f64`.
+    /// freedom. An approximation, good from about 20 pairs up. `0` when smaller than the smallest `f64`.
     pub p_value: f64,
     /// Pairs used: all of them.
     pub n: usize,

@@ -3,13 +3,10 @@
 //! Three errors of a slope answer three questions, and none stands for another:
 //!
 //! - [`crate::PowerLawFit::se`] (robust least squares) takes the *directions* for the sample: entries scatter
-//! independently
-//!   about a line. Were the directions to be drawn anew, this is how the slope would vary. Diagonals estimated from the
-//! same
-//!   samples scatter together, and then it is too small.
-//! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been drawn,
-//! this is
-//!   how the slope would vary. It says nothing about whether a line fits.
+//!   independently about a line. Were the directions to be drawn anew, this is how the slope would vary. Diagonals
+//!   estimated from the same samples scatter together, and then it is too small.
+//! - [`slope_bootstrap()`] takes the *samples* for the sample, directions and basis fixed: had other images been
+//!   drawn, this is how the slope would vary. It says nothing about whether a line fits.
 //! - [`crate::over_seeds`] takes the *runs* for the sample: draw, initialisation and order of batches together. It
 //!   contains the sampling error of each run. With few seeds its t interval is the honest one and is wide.
 

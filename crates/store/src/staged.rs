@@ -36,12 +36,9 @@ pub struct What<'a> {
 /// A folder under construction, in a hidden folder beside its final name.
 ///
 /// [`StagedDir::publish`] moves it into place; dropped before that, it is deleted. What a killed process leaves, the
-/// next
-/// [`StagedDir::create`] in the same folder deletes (on Unix, where a builder can lock the folder; between machines
-/// that
-/// share it, locks have to hold, too). Files put in it with [`crate::atomic::write`] and its like are on the disk by
-/// then;
-/// others are as safe as their writer made them.
+/// next [`StagedDir::create`] in the same folder deletes (on Unix, where a builder can lock the folder; between
+/// machines that share it, locks have to hold, too). Files put in it with [`crate::atomic::write`] and its like are on
+/// the disk by then; others are as safe as their writer made them.
 ///
 /// A folder that already has the final name has to be empty or ours, by its [`OWNER`] file. Files there that we did not
 /// write stay, always.
@@ -86,19 +83,15 @@ impl StagedDir {
     /// Moves the folder to its final name, with an [`OWNER`] file that lists what is in it.
     ///
     /// An older folder of ours that holds nothing else is first set aside under a hidden name, then deleted; if the
-    /// move
-    /// fails it is put back. Only a crash between the two renames leaves no folder under the final name, and then both
-    /// are
-    /// still there. Where somebody has put files of their own into the older folder, ours are replaced there one by
-    /// one.
+    /// move fails it is put back. Only a crash between the two renames leaves no folder under the final name, and then
+    /// both are still there. Where somebody has put files of their own into the older folder, ours are replaced there
+    /// one by one.
     ///
     /// # Errors
     ///
     /// [`WriteError`], with the older folder untouched and this one deleted, also if a file of ours would replace one
-    /// of
-    /// somebody else. If only the deletion of the older folder fails, the new one is in place and the error says
-    /// `delete
-    /// the older copy of`.
+    /// of somebody else. If only the deletion of the older folder fails, the new one is in place and the error says
+    /// `delete the older copy of`.
     pub fn publish(self) -> Result<(), WriteError> {
         let target = &self.target;
         let failed = |action| move |cause| WriteError { path: target.clone(), action, cause };

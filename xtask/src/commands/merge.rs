@@ -27,8 +27,7 @@ pub(crate) struct MergeArgs {
 ///
 /// # Errors
 /// When a folder is no share, shares answer different requests, runs are missing, twice there or of other settings, or
-/// the
-/// results cannot be written. Nothing is written then.
+/// the results cannot be written. Nothing is written then.
 pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let voice = Voice::new(args.quiet);
     let shares = Shares::read(&args.dirs)?;

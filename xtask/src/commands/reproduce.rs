@@ -64,8 +64,7 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_enum, default_value_t = KeepArg::Summary)]
     keep: KeepArg,
     /// How often a network in training is saved, at the end of an epoch: more seldom where that would take a hundredth
-    /// of the
-    /// time, and after every epoch if 0
+    /// of the time, and after every epoch if 0
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     save_every: f64,
     /// Print the runs with estimated time, memory and disk, and do nothing
@@ -85,14 +84,12 @@ fn output_ids() -> clap::builder::PossibleValuesParser {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum KeepArg {
     /// Nothing: the runs' folders are removed once the results are written, by the last process if several share the
-    /// work; no
-    /// verify, export or merge then
+    /// work; no verify, export or merge then
     None,
     /// Networks, curves and diagonals: enough to draw, verify and export
     Summary,
     /// Also the matrices H, M₂ and Σ of every analysed layer, for `verify --recompute` to compare entry by entry;
-    /// `export` forms
-    /// them again
+    /// `export` forms them again
     Moments,
 }
 

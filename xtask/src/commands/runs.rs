@@ -33,8 +33,7 @@ enum RunsCommand {
     /// Read every record and say which are damaged or do not belong; changes nothing
     Verify,
     /// Remove what no result needs: files set aside, leftovers of dead processes, and runs, layers and matrices that
-    /// the
-    /// finished results beside them do not use
+    /// the finished results beside them do not use
     Gc {
         /// Only say what would go
         #[arg(long)]

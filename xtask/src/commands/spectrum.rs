@@ -24,8 +24,7 @@ pub(crate) struct SpectrumArgs {
     #[arg(long, value_name = "RUN_ID", conflicts_with = "run_id")]
     run: Option<String>,
     /// In place of a run, any network of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in]
-    /// and, where there is
-    /// one, `<layer>.bias`; `fc1` is then the first
+    /// and, where there is one, `<layer>.bias`; `fc1` is then the first
     #[arg(long, value_name = "FILE", requires = "data", conflicts_with_all = ["run_id", "run"])]
     weights: Option<PathBuf>,
     /// With --weights: an npz file of `x` [N, d_in], as the network takes it, and of the classes `y` [N]
@@ -160,8 +159,7 @@ impl SpectrumArgs {
 ///
 /// # Errors
 /// When there is no such run, parameter or pair, the data are missing, a number is not finite, the folder cannot be
-/// written, or
-/// the user interrupts; nothing has been written then.
+/// written, or the user interrupts; nothing has been written then.
 pub(crate) fn run(args: &SpectrumArgs) -> Result<()> {
     let question = args.question();
     let prepared = prepare(&question)?;

@@ -7,8 +7,7 @@ use superlinear_nets::{GraphError, GraphPasses, GraphSamples, Model, Objective, 
 /// `L(w) = (1/N) Σ_p ℓ_p(w)` as a function of some parameters, all others held at the model's values.
 ///
 /// It makes the operators; each borrows model and samples and none copies them. The objective's penalty is part of
-/// every
-/// `ℓ_p`.
+/// every `ℓ_p`.
 pub struct GraphLoss<'a, T, S> {
     pub(super) model: &'a Model<T>,
     pub(super) objective: Objective,

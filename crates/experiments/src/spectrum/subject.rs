@@ -178,8 +178,7 @@ fn widths(architecture: &Architecture) -> Vec<usize> {
 }
 
 /// The network of the file's dense layers, one behind the other by their names, `2` before `10`, an activation between
-/// two; and the
-/// names.
+/// two; and the names.
 fn network(path: &Path, activation: Activation) -> Result<(Network<f64>, Vec<String>)> {
     let mut tensors = safetensors::read(path)?.tensors;
     let mut names: Vec<String> =

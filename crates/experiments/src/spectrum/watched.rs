@@ -12,8 +12,7 @@ use std::fmt;
 ///
 /// Once the observer asked to stop, nothing is multiplied any more and products are NaN, which the iterations of
 /// `superlinear-spectra` refuse at once: a stop between two products, whichever of them is at work. [`finished`] tells
-/// it from
-/// a number that is truly not finite.
+/// it from a number that is truly not finite.
 pub(super) struct Watched<'a, F> {
     observer: &'a dyn Observer,
     A: &'a dyn LinOp<f64>,

@@ -12,9 +12,8 @@ impl<T: Scalar> GraphPasses<T> {
     /// last bit.
     ///
     /// Where nothing behind the value bends (it is piecewise linear) and the outputs are fewer than its entries, `S =
-    /// JᵀQJ` with
-    /// `Q = ∂²ℓ/∂f²` and the rows of `J = ∂f/∂z` from one reverse pass for all outputs. Else every entry of the value
-    /// has a tangent, through all paths that lead to the loss; what bypasses the value is a constant.
+    /// JᵀQJ` with `Q = ∂²ℓ/∂f²` and the rows of `J = ∂f/∂z` from one reverse pass for all outputs. Else every entry of
+    /// the value has a tangent, through all paths that lead to the loss; what bypasses the value is a constant.
     ///
     /// # Panics
     /// When the variables are not one value of a node, or no block was taken.

@@ -310,9 +310,8 @@ impl Objective {
         }
     }
 
-    /// The same objective with the scale that makes the mean over `samples` PyTorch's `reduction="mean"` over all their
-    /// outputs:
-    /// `Σ l / Σ w_y`, outputs that are ignored left out. Without any that counts it is 0.
+    /// The same objective with the scale that makes the mean over `samples` PyTorch's `reduction="mean"` over all
+    /// their outputs: `Σ l / Σ w_y`, outputs that are ignored left out. Without any that counts it is 0.
     pub fn as_mean_over<T>(self, shape: &[usize], samples: &impl GraphSamples<T>) -> Self {
         let mut target = vec![0.0; self.target_len(shape)];
         let weight = |y: f64| match &self.criterion {

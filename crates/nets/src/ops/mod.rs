@@ -1,8 +1,7 @@
 //! The operations of a [`Graph`](crate::Graph), one file each.
 //!
 //! A file says what shape an operation gives and how values, derivatives along directions and gradients pass through
-//! it. With
-//! `y = f(x₁, x₂, …)`, `ẋ` the derivative of `x` along a direction, and `δ` the gradient in `y`, these are
+//! it. With `y = f(x₁, x₂, …)`, `ẋ` the derivative of `x` along a direction, and `δ` the gradient in `y`, these are
 //!
 //! | | |
 //! |---|---|
@@ -13,8 +12,7 @@
 //!
 //! The tangent of the reverse pass is `reverse` of `δ̇` and `bend` of `δ` together. Nothing else is known of an
 //! operation, so a new one is its file, a line in the list below, and a row in the table of cases
-//! (`tests/parts/cases.rs`);
-//! `docs/adding-an-operation.md` walks through one.
+//! (`tests/parts/cases.rs`); `docs/adding-an-operation.md` walks through one.
 //!
 //! Numbers of a block stand sample after sample, each row-major; those of `k` directions block after block. What all
 //! samples share, parameters above all, stands once: its gradient is the sum over samples.
