@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Run the criterion benches
     Bench(ci::BenchArgs),
     /// Check that the documents and the tree agree
-    Tidy,
+    Tidy(tidy::TidyArgs),
     /// Everything that must pass: fmt, clippy, tidy, tests, docs
     Ci,
 }
@@ -55,7 +55,7 @@ impl Command {
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),
             Self::Bench(args) => ci::bench(&args.args),
-            Self::Tidy => tidy::run(),
+            Self::Tidy(args) => tidy::run(&args),
             Self::Ci => ci::run(),
         }
     }

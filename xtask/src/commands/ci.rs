@@ -59,7 +59,7 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
 /// When one of them fails.
 pub(crate) fn run() -> Result<()> {
     finish(cargo(&["fmt", "--all", "--check"])?)?;
-    tidy::run()?;
+    tidy::check()?;
     finish(cargo(&["clippy", "--workspace", "--all-targets", "--release", "--quiet", "--", "--deny", "warnings"])?)?;
     test(false, &[])?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--release", "--quiet"])?;
@@ -69,7 +69,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// Cargo, to be run in the checkout around the current folder.
 fn cargo(args: &[&str]) -> Result<Command> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(workspace::cargo());
     command.args(args).current_dir(workspace::root()?);
     Ok(command)
 }
