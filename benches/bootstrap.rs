@@ -46,8 +46,8 @@ fn bootstrap(criterion: &mut Criterion) {
     if let (true, Some(seconds)) = (measuring(), stopwatch.shortest()) {
         let speed = flops / seconds;
         println!(
-            "bootstrap N={N} k={k} R={n_draws}: {seconds:.2} s, {:.0} GFLOP/s, {:.0} % of this machine's f64 matrix product \
-             ({:.0} GFLOP/s, {threads} threads)\n",
+            "bootstrap N={N} k={k} R={n_draws}: {seconds:.2} s, {:.0} GFLOP/s, {:.0} % of this machine's f64 matrix \
+             product ({:.0} GFLOP/s, {threads} threads)\n",
             speed / 1e9,
             100.0 * speed / machine,
             machine / 1e9,

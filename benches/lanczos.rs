@@ -38,8 +38,8 @@ fn leading_pairs(criterion: &mut Criterion) {
         if let (true, Some(seconds)) = (measuring(), stopwatch.shortest()) {
             let speed = 2.0 * (P as f64).powi(2) * products as f64 / seconds;
             println!(
-                "lanczos P={P}, k={k}, block={block}: {seconds:.3} s, {products} products at {:.1} GFLOP/s, {:.0} % of this \
-                 machine's f64 matrix product ({:.0} GFLOP/s, {threads} threads)\n",
+                "lanczos P={P}, k={k}, block={block}: {seconds:.3} s, {products} products at {:.1} GFLOP/s, {:.0} % of \
+                 this machine's f64 matrix product ({:.0} GFLOP/s, {threads} threads)\n",
                 speed / 1e9,
                 100.0 * speed / machine,
                 machine / 1e9,

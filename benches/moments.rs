@@ -64,8 +64,8 @@ fn measure<R: Send>(criterion: &mut Criterion, name: &str, n_moments: usize, run
         if let (true, Some(seconds)) = (measuring(), stopwatch.shortest()) {
             let speed = shape.flops() / seconds;
             println!(
-                "{name} {size}: {seconds:.2} s, {:.0} GFLOP/s of {n_moments}·N·P²/2, {:.0} % of this machine's f64 matrix product \
-                 ({:.0} GFLOP/s, {threads} threads)\n",
+                "{name} {size}: {seconds:.2} s, {:.0} GFLOP/s of {n_moments}·N·P²/2, {:.0} % of this machine's \
+                 f64 matrix product ({:.0} GFLOP/s, {threads} threads)\n",
                 speed / 1e9,
                 100.0 * speed / machine,
                 machine / 1e9,

@@ -90,8 +90,8 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, architecture: A
     let machine = pool.install(|| matmul_speed_f64(Par::Seq));
     let gradient = training.min(own);
     println!(
-        "operators {name} N={n} P={P}: gradient {:.1} ms (training's {:.1}, own {:.1}), {:.0} % of this machine's f64 matrix \
-         product ({:.0} GFLOP/s, 1 thread); H v = {:.2} gradients; 32 vectors = {:.1} H v",
+        "operators {name} N={n} P={P}: gradient {:.1} ms (training's {:.1}, own {:.1}), {:.0} % of this machine's \
+         f64 matrix product ({:.0} GFLOP/s, 1 thread); H v = {:.2} gradients; 32 vectors = {:.1} H v",
         1e3 * gradient,
         1e3 * training,
         1e3 * own,
@@ -105,7 +105,8 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, name: &str, architecture: A
     }
     if let (Some(one), Some(many), Some(squares)) = (middle_one, middle_many, squares) {
         println!(
-            "operators {name}, second dense layer: H v = {:.2} gradients; 32 vectors = {:.1} H v; E[h²] = {:.2} H of 32\n",
+            "operators {name}, second dense layer: H v = {:.2} gradients; 32 vectors = {:.1} H v; E[h²] = {:.2} H \
+             of 32\n",
             one / gradient,
             many / one,
             squares / many,

@@ -71,7 +71,8 @@ proptest! {
         for v in random.chain(eigenvectors) {
             let [h, m2, abs] = [&H, &M2, &absolute].map(|A| quadratic_form(A, &v));
             prop_assert!(h * h <= m2 + rounding, "{} layer {}: h² = {:e} > m₂ = {:e}", case.name, dense, h * h, m2);
-            prop_assert!(m2 <= kappa_max * abs + rounding, "{} layer {}: m₂ = {:e} > κ|h| = {:e}", case.name, dense, m2, kappa_max * abs);
+            let bound = kappa_max * abs;
+            prop_assert!(m2 <= bound + rounding, "{} layer {dense}: m₂ = {m2:e} > κ|h| = {bound:e}", case.name);
             prop_assert!(h.abs() <= abs + ROUNDING * kappa_max + f64::MIN_POSITIVE);
             prop_assert!(abs <= kappa_max * (1.0 + 1e-12) + f64::MIN_POSITIVE);
         }
@@ -102,7 +103,8 @@ proptest! {
     /// inputs.
     #[test]
     fn hold_for_dense_hessians_of_networks(
-        activation in select(&ACTIVATIONS[..]), loss in select(&LOSSES[..]), n_samples in 1usize..6, exponent in -12..12_i32,
+        activation in select(&ACTIVATIONS[..]), loss in select(&LOSSES[..]), n_samples in 1usize..6,
+        exponent in -12..12_i32,
         V in orthonormal_bases(6), seed in any::<u64>(),
     ) {
         let mut case = Case::random(&[3, 2, 3], activation, loss, n_samples, seed);

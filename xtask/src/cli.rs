@@ -37,7 +37,7 @@ pub(crate) enum Command {
     /// Run the criterion benches
     Bench(ci::BenchArgs),
     /// Check that the documents and the tree agree
-    Tidy,
+    Tidy(tidy::TidyArgs),
     /// Package every crate and build each from its package alone
     Package,
     /// Everything that must pass: fmt, clippy, tidy, tests, docs, packages
@@ -57,7 +57,7 @@ impl Command {
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),
             Self::Bench(args) => ci::bench(&args.args),
-            Self::Tidy => tidy::run(),
+            Self::Tidy(args) => tidy::run(&args),
             Self::Package => ci::package(),
             Self::Ci => ci::run(),
         }

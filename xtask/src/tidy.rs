@@ -1,24 +1,49 @@
 //! `cargo xtask tidy`: the documents and the tree agree.
 
 mod citations;
+mod crate_graph;
 mod line_width;
 
 use crate::workspace;
 use anyhow::{Context, Result, bail};
 use citations::{Definitions, PAGE};
+use crate_graph::{CrateGraph, MAP};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Arguments of `tidy`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TidyArgs {
+    /// Only print the arrows between the crates, as ARCHITECTURE.md lists them
+    #[arg(long)]
+    graph: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When a check finds something, or there is no checkout.
+pub(crate) fn run(args: &TidyArgs) -> Result<()> {
+    if !args.graph {
+        return check();
+    }
+    let graph = CrateGraph::of_workspace(&workspace::root()?)?;
+    write!(std::io::stdout(), "{graph}").context("cannot write to standard output")
+}
 
 /// Runs every check on the checkout around the current folder and fails with all findings at once.
 ///
 /// # Errors
 /// When a check finds something, or there is no checkout.
-pub(crate) fn run() -> Result<()> {
-    let findings = check(&workspace::root()?)?;
+pub(crate) fn check() -> Result<()> {
+    let root = workspace::root()?;
+    let mut findings = findings_in(&root)?;
+    CrateGraph::of_workspace(&root)?.check(&read(&root.join(MAP))?, &mut findings);
     if findings.is_empty() { Ok(()) } else { bail!("tidy found:\n  {}", findings.join("\n  ")) }
 }
 
-/// What is found in the checkout at `root`.
-fn check(root: &Path) -> Result<Vec<String>> {
+/// What the checks of single files find in the checkout at `root`.
+fn findings_in(root: &Path) -> Result<Vec<String>> {
     let mut findings = Vec::new();
     crates_are_on_the_map(root, &mut findings)?;
     packages_carry_the_licences(root, &mut findings)?;
@@ -44,7 +69,7 @@ fn check(root: &Path) -> Result<Vec<String>> {
 
 /// Every crate has its line in ARCHITECTURE.md and its README, and nothing else is listed there.
 fn crates_are_on_the_map(root: &Path, findings: &mut Vec<String>) -> Result<()> {
-    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).context("ARCHITECTURE.md: cannot read")?;
+    let map = read(&root.join(MAP))?;
     let mut crates: Vec<String> = Vec::new();
     for entry in std::fs::read_dir(root.join("crates")).context("crates: cannot list")? {
         let path = entry?.path();
@@ -142,7 +167,7 @@ mod tests {
         write("docs/math.md", "## 1. Objects\n\n**[1]** one\n");
         let cite = |what: &str| format!("//! Networks, by {} {what}.\n", citations::WORD);
         write("crates/nets/src/lib.rs", &cite("[1]"));
-        assert_eq!(check(dir.path()).unwrap(), [""; 0]);
+        assert_eq!(findings_in(dir.path()).unwrap(), [""; 0]);
 
         write("crates/nets/src/lib.rs", &cite("[2]"));
         write("README.md", &cite("§2"));
@@ -150,7 +175,7 @@ mod tests {
         write("crates/plots/LICENSE-APACHE", "Apache\n");
         write("crates/plots/LICENSE-MIT", "MIT\n");
         write("crates/plots/src/lib.rs", &format!("// {}", "plots ".repeat(20)));
-        let findings = check(dir.path()).unwrap();
+        let findings = findings_in(dir.path()).unwrap();
         let expected = [
             "crates/plots: no README.md",
             "ARCHITECTURE.md: no line for `crates/plots`",

@@ -1,6 +1,7 @@
 //! The checkout that a command acts on: the one that it is called in.
 
 use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The root of the checkout around the current folder.
@@ -9,6 +10,11 @@ use std::path::{Path, PathBuf};
 /// When there is none.
 pub(crate) fn root() -> Result<PathBuf> {
     root_around(&std::env::current_dir().context("cannot tell the current folder")?)
+}
+
+/// The cargo that runs this program, or the one on the path.
+pub(crate) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
 /// The nearest of `folder` and those above it that holds this project's workspace.

@@ -194,7 +194,8 @@ fn manifest(spec: &RunSpec, training: &TrainingRecord, provenance: Provenance) -
             "C_hh, C_hg, C_gg": "halves of expectations over random batches of distinct samples, closed form; C_AWD is \
                                  their sum",
             "C_hg": "both orders of the cross term, x y^T + y x^T; the paper's code holds one of them",
-            "gamma_AWD": "the exponent of the diagonal of M2 on that of H, both in the eigenbasis of H; the exponent of \
+            "gamma_AWD": "the exponent of the diagonal of M2 on that of H, both in the eigenbasis of H; the exponent \
+             of \
                           C_AWD is ours and called gamma_dual",
             "C_hh_SD, C_hg_SD, C_gg_SD": "same-sample parts: means over samples divided by 2 * batch",
             "C_hh_SD_WD": "C_hh_SD with the perturbation covariance diagonal in each sample's own eigenbasis",

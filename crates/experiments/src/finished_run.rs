@@ -85,7 +85,8 @@ impl FoundRun {
         let Self { spec, run, manifest } = self;
         if !run.path().is_dir() {
             bail!(
-                "{}: not there, expected the records of run {}; they were removed, or made by a version that trains other \
+                "{}: not there, expected the records of run {}; they were removed, or made by a version that trains \
+                 other \
                  networks: `cargo xtask reproduce` makes them again",
                 run.path().display(),
                 spec.id(),

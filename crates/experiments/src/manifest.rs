@@ -91,7 +91,8 @@ impl Manifest {
         if !file.is_file() {
             if dir.join(EARLIER_MANIFEST).is_file() {
                 bail!(
-                    "{}: results of an earlier version ({EARLIER_MANIFEST}), expected {MANIFEST}; `cargo xtask reproduce` makes \
+                    "{}: results of an earlier version ({EARLIER_MANIFEST}), expected {MANIFEST}; `cargo xtask \
+                     reproduce` makes \
                      them again of the networks there",
                     dir.display()
                 );

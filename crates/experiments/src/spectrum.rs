@@ -111,7 +111,8 @@ impl Question {
         let (params, operator) = (self.params.join(","), self.operator.name());
         let Self { top, tol, probes, seed, .. } = self;
         format!(
-            "{of}; {operator} over {params}, top {top}, {samples} samples, tolerance {tol:e}, {probes} probes, seed {seed}"
+            "{of}; {operator} over {params}, top {top}, {samples} samples, tolerance {tol:e}, {probes} probes, seed \
+             {seed}"
         )
     }
 

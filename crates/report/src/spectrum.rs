@@ -247,13 +247,17 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
         "conventions": {
             "noise": "the operator is Sigma, the covariance of one image's gradient, divided by N; C = Sigma / batch",
             "se": "standard error of a diagonal over independent draws of the images, vectors fixed",
-            "angle": "estimate of the sine between an eigenvector and the span of all Ritz vectors: residual / distance to the \
+            "angle": "estimate of the sine between an eigenvector and the span of all Ritz vectors: residual / \
+             distance to the \
                       nearest Ritz value that was not wanted; 1 where the direction is not determined",
             "ritz": "the most by which X_ii differs between Ritz vector and eigenvector, to first order",
-            "gamma": "error^2 = sampling_se^2 + ritz_bound^2: the delta method on the covariance of all diagonals over draws \
-                      of the images, and the sum of what every _ritz can do to the slope; se is the robust one of the fit",
+            "gamma": "error^2 = sampling_se^2 + ritz_bound^2: the delta method on the covariance of all diagonals \
+             over draws \
+                      of the images, and the sum of what every _ritz can do to the slope; se is the robust one of the \
+                      fit",
             "vectors": "unit Ritz vectors v_i of the operator; X_ii = v_i^T X v_i",
-            "layers": "where there are several: the squared norm of each direction's part in each, and the layer's own exponents \
+            "layers": "where there are several: the squared norm of each direction's part in each, and the layer's \
+             own exponents \
                        over as many directions of its own H, where the run has analysed it",
             "trace": "the sum of the Ritz values and an XTrace estimate outside of their vectors",
             "density": "one Gauss quadrature a probe, of total weight 1",

@@ -378,8 +378,11 @@ mod tests {
         {
             assert!(matches!(of(&tensor("F32", shape, from, to), &[0; 8]), Defect::Header(_)), "{shape} {from} {to}");
         }
-        let overlap = r#"{"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}}"#;
-        assert!(matches!(of(overlap, &[0; 3]), Defect::Header(reason) if reason.contains("`b`")));
+        let two = |name: &str, from: u8, to: u8| {
+            format!(r#""{name}":{{"dtype":"U8","shape":[2],"data_offsets":[{from},{to}]}}"#)
+        };
+        let overlap = format!("{{{},{}}}", two("a", 0, 2), two("b", 1, 3));
+        assert!(matches!(of(&overlap, &[0; 3]), Defect::Header(reason) if reason.contains("`b`")));
         // Extents whose sum with the header's length overflows.
         let size = (1u64 << 61) - 1;
         let extents = (0..8).map(|k| {

@@ -55,12 +55,12 @@ pub enum GraphTrainError {
 
 /// Trains all parameters of `model` on `samples`: every epoch visits all of them in a fresh order, in batches of `B`.
 ///
-/// A step is `w ← w − η_e · min(1, clip/‖g‖) · g` with `g` the gradient of the batch's mean loss. `listen` hears of every
-/// epoch and may end training. The result is a pure function of the arguments, for any number of threads.
+/// A step is `w ← w − η_e · min(1, clip/‖g‖) · g` with `g` the gradient of the batch's mean loss. `listen` hears of
+/// every epoch and may end training. The result is a pure function of the arguments, for any number of threads.
 ///
 /// # Errors
-/// When the samples do not fit, the graph has a batch normalisation, the batch size is 0, or a loss or gradient stops being
-/// finite.
+/// When the samples do not fit, the graph has a batch normalisation, the batch size is 0, or a loss or gradient stops
+/// being finite.
 pub fn train_graph(
     mut model: Model<f32>,
     samples: &impl GraphSamples<f32>,

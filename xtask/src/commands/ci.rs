@@ -56,13 +56,13 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
 /// Members that are not for others to take.
 const UNPUBLISHED: [&str; 4] = ["superlinear-benches", "superlinear-fuzz", "superlinear-tests", "xtask"];
 
-/// Packages every crate and builds each from its package, its siblings from theirs: with its default features and with
-/// none. What was compiled of their dependencies is kept between runs.
+/// Packages every crate and builds each from its package, its siblings from theirs: with its default features, with
+/// none and with all. What was compiled of their dependencies is kept between runs.
 ///
 /// # Errors
 /// When a crate cannot be packaged, or does not build from what is in its package.
 pub(crate) fn package() -> Result<()> {
-    for features in ["--features=", "--no-default-features"] {
+    for features in ["--features=", "--no-default-features", "--all-features"] {
         let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet", features])?;
         command.args(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
         finish(command)?;
@@ -76,7 +76,7 @@ pub(crate) fn package() -> Result<()> {
 /// When one of them fails.
 pub(crate) fn run() -> Result<()> {
     finish(cargo(&["fmt", "--all", "--check"])?)?;
-    tidy::run()?;
+    tidy::check()?;
     finish(cargo(&["clippy", "--workspace", "--all-targets", "--release", "--quiet", "--", "--deny", "warnings"])?)?;
     test(false, &[])?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--release", "--quiet"])?;
@@ -91,7 +91,7 @@ pub(crate) fn run() -> Result<()> {
 
 /// Cargo, to be run in the checkout around the current folder.
 fn cargo(args: &[&str]) -> Result<Command> {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = Command::new(workspace::cargo());
     command.args(args).current_dir(workspace::root()?);
     Ok(command)
 }

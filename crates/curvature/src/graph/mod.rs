@@ -7,8 +7,10 @@
 //! | parameters | one sample's Hessian | dense moments |
 //! |---|---|---|
 //! | one weight, used once for every sample | `S_p ⊗ a_p a_pᵀ` | symmetric-Kronecker products |
-//! | any behind which all is piecewise linear, and which do not meet | `JᵀQJ` in the outputs | products of panels `Jᵀ`, `JᵀQ` |
-//! | weights of layers, used at `T` positions, tied, or several | `U C Uᵀ` with short `U` | products of panels `U`, `U C` |
+//! | any behind which all is piecewise linear, and which do not meet | `JᵀQJ` in the outputs | products of panels `Jᵀ`,
+//! `JᵀQ` |
+//! | weights of layers, used at `T` positions, tied, or several | `U C Uᵀ` with short `U` | products of panels `U`, `U
+//! C` |
 //! | others, or where `U` would not be short | `P` tangents | products of `h_p` |
 //!
 //! With `ζ` what is added to all pre-activations at once, `Ŝ = ∂²ℓ/∂ζ²` and `D = ∂a/∂ζ`, the columns of `U` are `e_o ⊗

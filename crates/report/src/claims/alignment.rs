@@ -13,11 +13,13 @@ const LIFTS: Asked = Asked::above(0.5);
 
 pub(super) const CLAIM: Statement = Statement {
     id: "alignment",
-    says: "the correlation of a sample's curvature X and its alignment Y with a direction is stronger for cross-entropy than \
+    says: "the correlation of a sample's curvature X and its alignment Y with a direction is stronger for \
+    cross-entropy than \
            for MSE, which lifts cross-entropy's γ",
     version: "versions 1 and 2",
     paper: Test {
-        statistic: "mean over directions of the correlation of ln X and ln Y: CE's against MSE's; and the share of CE's \
+        statistic: "mean over directions of the correlation of ln X and ln Y: CE's against MSE's; and the share of \
+        CE's \
                     γ − 1 that goes when curvature is exchanged among eigenpairs",
         because: "stronger means above; lifts means by more than half",
         cases: paper,

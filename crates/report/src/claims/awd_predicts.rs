@@ -13,14 +13,17 @@ pub(super) const CLAIM: Statement = Statement {
     says: "γ_AWD, the exponent that the activity–weight duality derives, predicts the measured γ_emp",
     version: "versions 1 and 2",
     paper: Test {
-        statistic: "γ_AWD − γ_emp, γ_AWD being the exponent of (M₂)_ii = E_p[h_p²]_ii on H_ii, which the paper calls the \
+        statistic: "γ_AWD − γ_emp, γ_AWD being the exponent of (M₂)_ii = E_p[h_p²]_ii on H_ii, which the paper calls \
+        the \
                     AWD-derived covariance; mean over seeds",
         because: "a tenth of a slope, set before any result was seen",
         cases: paper,
     },
     ours: Some(Test {
-        statistic: "the duality itself: γ_dual − γ_emp, γ_dual being the exponent of its full covariance C_AWD (matched \
-                    partners, all terms) on H_ii; 95 % interval from the robust standard error of each as if independent",
+        statistic: "the duality itself: γ_dual − γ_emp, γ_dual being the exponent of its full covariance C_AWD \
+        (matched \
+                    partners, all terms) on H_ii; 95 % interval from the robust standard error of each, as if \
+                    independent",
         because: "the same tenth, asked of the whole interval",
         cases: ours,
     }),

@@ -22,7 +22,8 @@ pub(super) const CLAIM: Statement = Statement {
         cases: paper,
     },
     ours: Some(Test {
-        statistic: "γ_emp of every layer of every run with its 95 % interval over samples; and the theorem behind the claim, \
+        statistic: "γ_emp of every layer of every run with its 95 % interval over samples; and the theorem behind the \
+        claim, \
                     H² ≤ M₂ ≤ κ_max·E|h|, direction by direction",
         because: "the same bounds, asked of the whole interval; a theorem is not violated once",
         cases: ours,

@@ -26,16 +26,20 @@ pub(super) const CLAIM: Statement = Statement {
     says: "C and H commute approximately",
     version: "versions 1 and 2",
     paper: Test {
-        statistic: "‖CH − HC‖/‖CH‖ over the same for random directions, and the eigen-alignment Σ_i K_ii²/‖K‖² of random \
+        statistic: "‖CH − HC‖/‖CH‖ over the same for random directions, and the eigen-alignment Σ_i K_ii²/‖K‖² of \
+        random \
                     directions over the real one: over all directions, the leading 200, and 201 to 1,000",
-        because: "random directions give 1; at most half of that is the least that may be called approximate. Chosen when \
+        because: "random directions give 1; at most half of that is the least that may be called approximate. Chosen \
+        when \
                   the numbers of the quick profile were known (about 0.15 for CE and 0.05 for MSE over all directions)",
         cases: paper,
     },
     ours: Some(Test {
-        statistic: "‖[C,H]‖/(‖C‖‖H‖) and leakage over all directions, each over its value for random directions, and the \
+        statistic: "‖[C,H]‖/(‖C‖‖H‖) and leakage over all directions, each over its value for random directions, and \
+        the \
                     cosine of C and H",
-        because: "the same half, and a cosine of at most 0.99 if C and H are not to coincide. The first is small for any two \
+        because: "the same half, and a cosine of at most 0.99 if C and H are not to coincide. The first is small for \
+        any two \
                   matrices of low rank, random ones included, so it cannot tell low rank from commuting",
         cases: ours,
     }),

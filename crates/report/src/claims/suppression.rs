@@ -13,7 +13,8 @@ const NOT_TOWARD_ONE: Asked = Asked::at_most(0.5);
 
 pub(super) const CLAIM: Statement = Statement {
     id: "suppression",
-    says: "making stiff samples' curvature equal brings cross-entropy's γ toward 1; cutting the spectral tail alone does not",
+    says: "making stiff samples' curvature equal brings cross-entropy's γ toward 1; cutting the spectral tail alone \
+    does not",
     version: "versions 1 and 2",
     paper: Test {
         statistic: "share of |γ − 1| that the edit takes away: γ of the four edits of the paper",

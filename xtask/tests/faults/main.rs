@@ -3,6 +3,8 @@
 //! All on a profile of two tiny networks that takes a second. With `SUPERLINEAR_SLOW=1` the process is killed at 200
 //! points.
 
+mod folders;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -386,70 +388,6 @@ fn a_record_that_is_sealed_and_inconsistent_is_damage() {
     assert!(error.contains("inconsistent: it is of layer 1 after epoch 60"), "{error}");
     succeeds(folder.path(), &[]);
     agrees_with_the_whole(folder.path());
-}
-
-#[test]
-fn garbage_collection_removes_only_what_is_ours_and_nobody_needs() {
-    let folder = a_copy();
-    let (out, runs) = (folder.path().to_str().unwrap(), folder.path().join("tiny/runs"));
-    let gc = || xtask(&["runs", "gc", "--out", out]);
-    // A process that works there, between two stages, holds no lock but that on work.
-    let at_work = lock::try_share(&runs.join(".locks/at-work")).unwrap().unwrap();
-    let output = gc();
-    assert!(!output.status.success() && said(&output).contains("a process works there"), "{}", said(&output));
-    drop(at_work);
-    // A run of no result, a file of somebody in it, one that only ends as ours, and a link to a folder elsewhere.
-    let run = records(folder.path(), "training.rec").remove(0).parent().unwrap().to_owned();
-    let other = runs.join("mnist-tiny-ce-c3-s9-0123456789abcdef");
-    copy(&run, &other);
-    fs::write(other.join("notes.rec"), "mine").unwrap();
-    let elsewhere = tempfile::tempdir().unwrap();
-    copy(&run, elsewhere.path());
-    #[cfg(unix)]
-    std::os::unix::fs::symlink(elsewhere.path(), runs.join("linked-0123456789abcdef")).unwrap();
-    let n = fs::read_dir(elsewhere.path()).unwrap().count();
-    assert!(gc().status.success());
-    assert_eq!(fs::read(other.join("notes.rec")).unwrap(), b"mine");
-    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), n);
-    agrees_with_the_whole_but(&other, folder.path());
-    // Results that keep their runs are not emptied by who asks for less.
-    succeeds(folder.path(), &["--keep", "none"]);
-    agrees_with_the_whole_but(&other, folder.path());
-}
-
-/// Agrees, once a folder that is not of the results is away.
-fn agrees_with_the_whole_but(other: &Path, out: &Path) {
-    let aside = out.join("aside");
-    fs::rename(other, &aside).unwrap();
-    let link = other.with_file_name("linked-0123456789abcdef");
-    let _ = fs::remove_file(link);
-    agrees_with_the_whole(out);
-    fs::rename(aside, other).unwrap();
-}
-
-/// What an earlier request has drawn and this one has not is removed, and what is not ours stays.
-#[test]
-fn figures_of_an_earlier_request_go_and_files_of_somebody_stay() {
-    let folder = a_copy();
-    let results = folder.path().join("tiny");
-    assert!(results.join("figures/trajectory.svg").is_file());
-    fs::write(results.join("notes.txt"), "mine").unwrap();
-    let fewer: Vec<&str> =
-        REQUEST.iter().map(|&word| if word == "table1,trajectory" { "table1" } else { word }).collect();
-    let run = || {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        command.args(&fewer).arg("--out").arg(folder.path()).output().unwrap()
-    };
-    assert!(run().status.success());
-    assert!(!results.join("figures/trajectory.svg").exists() && results.join("tables/table1.csv").is_file());
-    assert_eq!(fs::read(results.join("notes.txt")).unwrap(), b"mine");
-    // A name of ours that somebody took.
-    let other = tempfile::tempdir().unwrap();
-    fs::create_dir(other.path().join("tiny")).unwrap();
-    fs::write(other.path().join("tiny/summary.json"), "mine").unwrap();
-    let output = command(other.path(), &[]).output().unwrap();
-    assert!(!output.status.success() && said(&output).contains("not of earlier results"), "{}", said(&output));
-    assert_eq!(fs::read(other.path().join("tiny/summary.json")).unwrap(), b"mine");
 }
 
 #[test]
