@@ -34,6 +34,8 @@ use watched::Watched;
 
 /// Numbers that probes may hold at a time: a GiB.
 const NUMBERS: usize = 1 << 27;
+/// Most probes of a density: their errors fall with the root of their number.
+const MOST_PROBES: usize = 1_000_000;
 /// Lanczos steps of a probe, where there is room.
 const STEPS: usize = 50;
 /// Probes that advance together, where there is room.
@@ -261,6 +263,9 @@ pub fn prepare(question: &Question) -> Result<Prepared> {
     }
     if question.probes == 1 {
         bail!("--probes 1: a standard error needs at least 2, or 0 for no density");
+    }
+    if question.probes > MOST_PROBES {
+        bail!("--probes {}: expected at most {MOST_PROBES}", question.probes);
     }
     if n_samples < 2 {
         bail!("{n_samples} sample of {}: a covariance needs at least 2", question.of_what());

@@ -130,10 +130,9 @@ fn from_files(
     let (net, layers) = network(weights, activation)?;
     let architecture = net.architecture();
     let mut arrays = npz::read(data)?;
-    let mut take = |name: &str| {
-        let known = || arrays.keys().cloned().collect::<Vec<_>>().join(", ");
-        arrays.get(name).with_context(|| format!("{}: no array {name:?}; found {}", data.display(), known()))?;
-        Ok::<Array, anyhow::Error>(arrays.remove(name).expect("it is there"))
+    let known = arrays.keys().cloned().collect::<Vec<_>>().join(", ");
+    let mut take = |name: &str| -> Result<Array> {
+        arrays.remove(name).with_context(|| format!("{}: no array {name:?}; found {known}", data.display()))
     };
     let (x, y) = (take("x")?, take("y")?);
     let (n, d) = (x.shape.first().copied().unwrap_or(0), architecture.input_dim());
