@@ -43,7 +43,7 @@ pub fn record(bytes: &[u8]) -> bool {
         }
 }
 
-/// A record of a run's folder, likewise.
+/// A record of a run's folder: as it comes, or of the kind that the first byte picks.
 #[cfg(feature = "xtask")]
 pub fn run_record(bytes: &[u8]) -> bool {
     let reads_back = |bytes: &[u8]| {

@@ -81,7 +81,7 @@ impl Default for FetchConfig {
 /// that is not right never appears under its name.
 ///
 /// # Errors
-/// [`FetchError`] when a file could be had from no mirror, or the cache not be written. Files that were stored before
+/// [`FetchError`] when no mirror has a file, or the cache cannot be written. Files that were stored before
 /// stay, and need not be fetched again.
 pub fn fetch(
     name: DatasetName,

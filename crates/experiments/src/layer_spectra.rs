@@ -47,7 +47,7 @@ pub(crate) struct SpectralInput<'a> {
     pub(crate) eigen: &'a Eigh,
     /// `C` up to a factor, in the parameter basis and in the eigenbasis of `H`.
     pub(crate) C: (MatRef<'a, f64>, &'a InEigenbasis),
-    /// `M₂` likewise.
+    /// `M₂`, in both bases too.
     pub(crate) M2: (MatRef<'a, f64>, &'a InEigenbasis),
     /// Directions of the fits.
     pub(crate) window: usize,

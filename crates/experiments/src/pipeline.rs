@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use superlinear_store::lock::{self, Lock};
 
-/// Lock that processes share while they work on runs; who removes runs holds it alone.
+/// Lock that processes share while they work on runs. To remove runs, a process must hold it alone.
 const AT_WORK: &str = "at-work";
 
 /// One call of a reproduction.
@@ -45,7 +45,7 @@ pub struct Pipeline<'a> {
     pub save_every: Duration,
     /// What stays on the disk.
     pub keep: Keep,
-    /// Who writes records.
+    /// Writes the records.
     pub saver: &'a Saver,
     /// SHA-256 of the program, in hexadecimal: another build's results are not taken for its own.
     pub program: &'a str,
@@ -259,12 +259,12 @@ impl Pipeline<'_> {
     }
 }
 
-/// The lock that processes share while they work on the runs in `target`; who removes runs holds it alone.
+/// The lock that processes share while they work on the runs in `target`. To remove runs, a process must hold it alone.
 pub(crate) fn at_work(target: &Path) -> PathBuf {
     target.join(RUNS).join(LOCKS).join(AT_WORK)
 }
 
-/// The lock of who writes results into `target`.
+/// The lock of the process that writes results into `target`.
 ///
 /// # Errors
 /// When there can be no lock, or the observer stops the wait.

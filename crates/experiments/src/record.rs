@@ -236,7 +236,7 @@ pub struct StateRecord {
 ///
 /// They are kept as evidence, to compare with what another machine or a later version makes of the same network.
 /// Nothing is computed from them: reading them would save an export a fifth of its time at most, since the eigenpairs
-/// and the duality's five moments, which share their panels with these three, have to be had all the same.
+/// and the duality's five moments, which share their panels with these three, have to be computed all the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MomentsRecord {
     /// `P`.

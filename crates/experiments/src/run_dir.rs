@@ -61,7 +61,7 @@ pub struct Kept<T> {
     pub value: T,
 }
 
-/// Who writes records, and how long that has taken.
+/// Writes records, and counts the time that this takes.
 #[derive(Debug)]
 pub struct Saver {
     by: Provenance,

@@ -12,7 +12,7 @@ use superlinear_store::lock::{self, Lock};
 const PAUSE: Duration = Duration::from_millis(300);
 
 /// Runs `job` on every item, as [`spread::concurrently`]; a job that another process holds returns `None` and is asked
-/// again after the others, until it has a result. `what` names the items for who waits.
+/// again after the others, until it has a result. `what` names the items in the note of a wait.
 ///
 /// # Errors
 /// The first error of a job, or the observer stops it while waiting.

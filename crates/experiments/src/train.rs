@@ -32,7 +32,7 @@ pub struct Saving<'a> {
     pub keep: Keep,
     /// How often a network in training is saved, at the end of an epoch; after every epoch if zero.
     pub every: Duration,
-    /// Who writes.
+    /// Writes the records.
     pub saver: &'a Saver,
     /// Who hears what was set aside, and may stop it.
     pub observer: &'a dyn Observer,
@@ -57,7 +57,7 @@ pub fn kept_epochs(spec: &RunSpec, keep: Keep) -> Vec<usize> {
 /// The training of a run: as stored, or continued from where it was last saved, or begun. The networks that `spec`
 /// asks for are stored too. `epochs_done` hears of numbers of images.
 ///
-/// Only for who holds the lock of the training stage.
+/// Call it with the lock of the training stage held.
 ///
 /// # Errors
 /// When a class has too few images, a number stops being finite, something cannot be read or written, or the observer

@@ -37,7 +37,7 @@ pub fn prepare(target: &Path) -> Result<()> {
 /// Draws, judges and writes everything into `target`: the summary and the page last, and then the manifest, which lists
 /// all.
 ///
-/// Only for who holds the lock of the results.
+/// Call it with the lock of the results held.
 ///
 /// # Errors
 /// When a fit is not possible, the results cannot be written, or the observer stops it; in the last case nothing is

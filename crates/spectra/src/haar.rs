@@ -76,7 +76,7 @@ fn commutator_factor(order: usize) -> f64 {
 pub struct HaarNull {
     /// Of `A`, over a power of two squared.
     A: Traces,
-    /// Of `B`, likewise.
+    /// Of `B`, over its power of two squared.
     B: Traces,
     /// `β`, over the same power of two.
     values: Vec<f64>,

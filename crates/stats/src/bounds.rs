@@ -88,7 +88,7 @@ pub struct WedgeReport {
     /// Least `log10(m₂/h²)` over the judged directions, in decades; negative if one is below. `None` if none was
     /// judged.
     pub min_lower_slack: Option<f64>,
-    /// Least `log10(κ_max·h/m₂)`, likewise; `None` also if the right side was not checked.
+    /// The same for `log10(κ_max·h/m₂)`; `None` also if the right side was not checked.
     pub min_upper_slack: Option<f64>,
 }
 

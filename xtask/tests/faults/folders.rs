@@ -30,7 +30,7 @@ fn garbage_collection_removes_only_what_is_ours_and_nobody_needs() {
     assert_eq!(fs::read(other.join("notes.rec")).unwrap(), b"mine");
     assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), n);
     agrees_with_the_whole_but(&other, folder.path());
-    // Results that keep their runs are not emptied by who asks for less.
+    // A request that keeps less does not empty results that keep their runs.
     succeeds(folder.path(), &["--keep", "none"]);
     agrees_with_the_whole_but(&other, folder.path());
 }

@@ -254,7 +254,7 @@ fn another_analysis_finds_the_trained_networks() {
     succeeds(folder.path(), &["--checkpoints", "10,50"]);
     assert_eq!(bytes(folder.path()), before);
     assert_eq!(records(folder.path(), "layer2-epoch-0010").len(), 2);
-    // An epoch that was not kept is had by training again, which gives the same networks.
+    // For an epoch that was not kept, training starts again and gives the same networks.
     let last =
         |out: &Path| records(out, "epoch-0060.rec").iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>();
     let trained = last(folder.path());
@@ -417,7 +417,7 @@ fn as_much_is_kept_as_was_asked_for() {
     agrees_with_the_whole(folder.path());
     assert!(records(folder.path(), "").is_empty());
     assert!(succeeds(folder.path(), &["--keep", "none"]).contains("nothing to do"));
-    // Another process that works here may still look for the runs: who leaves last removes them.
+    // Another process that works here may still look for the runs: the last to leave removes them.
     let other = lock::try_share(&folder.path().join("tiny/runs/.locks/at-work")).unwrap().unwrap();
     // As a process leaves it that is killed while it writes the results.
     let results = folder.path().join("tiny/results.json");

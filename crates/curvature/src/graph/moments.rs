@@ -29,7 +29,7 @@ pub struct GraphMoments<'a, S> {
     route: Route,
 }
 
-/// How one sample's Hessian is had.
+/// How one sample's Hessian is computed.
 #[derive(Debug)]
 enum Route {
     Single(SingleProductLayer),

@@ -33,7 +33,7 @@ pub struct WindowRecord {
     pub error_null: Option<f64>,
     /// Ours beside it, `‖AB − BA‖/(‖A‖‖B‖)`.
     pub norm_error: Option<f64>,
-    /// Its expectation likewise.
+    /// Its expectation under the Haar null.
     pub norm_error_null: Option<f64>,
     /// RMS off the diagonal over RMS of the diagonal.
     pub leakage: Option<f64>,
@@ -77,7 +77,7 @@ impl WindowRecord {
         Some(self.error? / self.error_null?)
     }
 
-    /// Ours likewise.
+    /// Our norm error over that of random directions.
     pub fn norm_error_ratio(&self) -> Option<f64> {
         Some(self.norm_error? / self.norm_error_null?)
     }
@@ -150,7 +150,7 @@ pub struct PairMaps {
     pub random: [Option<f64>; 2],
     /// The paper's commutator error against draws of the null.
     pub error_null: Option<NullRecord>,
-    /// Ours likewise.
+    /// Our norm error against the same draws.
     pub norm_error_null: Option<NullRecord>,
 }
 
@@ -232,7 +232,7 @@ pub struct EditRecord {
     pub edit: Edit,
     /// `H_ii` over the top `𝒩`; of the first repeat of a random edit.
     pub h: Vec<f64>,
-    /// `(M₂)_ii` likewise.
+    /// `(M₂)_ii` after the edit.
     pub m2: Vec<f64>,
     /// Mean over directions of the gap curve `G_i(k)`, its 10 % and 90 % quantile, for `k = 1, 2, …`.
     pub gap: Vec<[f64; 3]>,

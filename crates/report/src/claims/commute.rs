@@ -9,7 +9,7 @@ use superlinear_experiments::record::layer_spectra::WindowRecord;
 const ERROR_RATIO: Asked = Asked::at_most(0.5);
 /// Random eigen-alignment over the real one.
 const ALIGNMENT_RATIO: Asked = Asked::at_most(0.5);
-/// Ours: the commutator over the norms, and leakage, likewise.
+/// Ours: the commutator over the norms, and leakage, each over its value for random directions.
 const COMMUTE: Asked = Asked::at_most(0.5);
 /// `C` and `H` do not coincide when `⟨C,H⟩/(‖C‖‖H‖)` stays below this.
 const COINCIDE: Asked = Asked::at_most(0.99);
