@@ -3,7 +3,7 @@
 //!
 //! Thresholds stand in the file of their claim and nowhere else, each with its reason. The paper gives numbers without
 //! intervals, so its statistics are judged by the estimate: for exponents the mean over the seeds of a setting, as in
-//! its Table 1. Ours are judged run by run with their intervals, see [`case`].
+//! its Table 1. Ours are judged run by run with their intervals, see `case`.
 
 mod alignment;
 mod awd_predicts;

@@ -1,6 +1,6 @@
 //! From records of finished runs to figures, tables, claims and one page.
 //!
-//! [`publish::Results`] renders everything in memory, and writes it whole. What it draws is [`outputs`], one file
+//! [`publish::publish`] renders everything in memory, and writes it whole. What it draws is [`outputs`], one file
 //! each; how the paper's claims fare is [`claims`], one file each. Nothing here trains or analyses: records come from
 //! `superlinear-experiments`.
 #![allow(non_snake_case)]

@@ -115,7 +115,7 @@ fn table(out: &mut String, question: &Question, subject: &Subject, found: &Found
     Ok(())
 }
 
-/// The files that [`write`] writes, in words.
+/// The files that [`write()`] writes, in words.
 pub fn files(vectors: bool) -> String {
     let vectors = if vectors { format!(", {VECTORS}") } else { String::new() };
     format!("{SUMMARY}, {PAIRS}, {FIGURE}.svg, {FIGURE}.png{vectors}")
