@@ -5,7 +5,7 @@ use crate::manifest::{MANIFEST, Manifest};
 use crate::pending::pending_in;
 use crate::pipeline::at_work;
 use crate::run_dir::layers_of;
-use crate::stored::{FileKind, check, entries, kind_of, name_of, runs_in};
+use crate::stored::{FileKind, check, entries, kind_of, name_of, runs_in, size_of};
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,22 +20,49 @@ const YOUNG: Duration = Duration::from_secs(60);
 pub struct Needless {
     /// Files to go.
     pub files: Vec<PathBuf>,
+    /// Their bytes.
+    pub bytes: u64,
     /// Runs of requests under way that are kept for them.
     pub kept_for_requests: usize,
 }
 
-/// Finds what no result in `results`, and no request under way there, needs; and removes it if `remove`.
+/// Whether what is found goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// It is only listed.
+    List,
+    /// It is removed.
+    Remove,
+}
+
+/// What becomes of the runs of requests that were begun and not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// They are kept.
+    Keep,
+    /// They go, unless results need them.
+    Drop,
+}
+
+/// Finds what no result in `results`, and no request under way there, needs; and removes it if `sweep` says so.
 ///
 /// Holds the lock on work alone meanwhile, so that no process trains or analyses there. Only files that were read as
 /// our own records, and leftovers that our writers named, are removed; links are not followed.
 ///
 /// # Errors
 /// When a process works there, a folder cannot be read, or a file not removed.
-pub fn sweep(results: &Path, remove: bool) -> Result<Needless> {
+pub fn sweep(results: &Path, sweep: Sweep, unfinished: Unfinished) -> Result<Needless> {
+    let remove = sweep == Sweep::Remove;
     let Some(_alone) = lock::try_lock(&at_work(results))? else {
         bail!("{}: a process works there; nothing was removed", results.display());
     };
-    let pending = pending_in(results)?;
+    let mut pending = pending_in(results)?;
+    if unfinished == Unfinished::Drop {
+        if remove {
+            pending.iter().try_for_each(|pending| pending.end(results))?;
+        }
+        pending.clear();
+    }
     let for_requests: BTreeSet<PathBuf> =
         pending.iter().flat_map(|pending| pending.run_dirs(results)).map(|run| run.path()).collect();
     let used = used_by(results)?;
@@ -45,6 +72,7 @@ pub fn sweep(results: &Path, remove: bool) -> Result<Needless> {
         needless.kept_for_requests += usize::from(is_kept);
         let (files, left): (Vec<PathBuf>, Vec<PathBuf>) =
             entries(&run)?.into_iter().partition(|file| is_needless(&run, file, used.as_ref().filter(|_| !is_kept)));
+        needless.bytes += files.iter().map(|file| size_of(file)).sum::<u64>();
         if remove {
             for file in &files {
                 std::fs::remove_file(file).with_context(|| format!("{}: cannot remove", file.display()))?;

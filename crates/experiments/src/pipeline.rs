@@ -11,7 +11,6 @@ use crate::keep::Keep;
 use crate::manifest::{Manifest, RUNS, Request};
 use crate::observer::Observer;
 use crate::pending::Pending;
-use crate::provenance::Provenance;
 use crate::record::{AboutRecord, LayerRecord, RunRecord, TrainingRecord};
 use crate::run_dir::{LOCKS, LayerJob, RunDir, Saver, layers_of};
 use crate::shard::Shard;
@@ -270,9 +269,4 @@ pub(crate) fn at_work(target: &Path) -> PathBuf {
 /// When there can be no lock, or the observer stops the wait.
 pub fn lock_results(target: &Path, observer: &dyn Observer) -> Result<Lock> {
     shared_work::wait_for(&target.join(RUNS).join(LOCKS).join("results"), "writes the results", observer)
-}
-
-/// A program's record writer.
-pub fn saver(provenance: &Provenance) -> Saver {
-    Saver::new(provenance.clone())
 }

@@ -144,7 +144,6 @@ impl Plan {
     fn is_matched_by(&self, run: &RunSpec) -> bool {
         let key = |run: &RunSpec| (run.dataset, run.network.clone(), run.loss, run.n_classes);
         let own = self.groups.iter().flat_map(|group| &group.runs).find(|own| key(own) == key(run));
-        // The paper has no row of the deep network for 3 and 6 classes, whose scale is that for 10.
         own.is_some_and(|own| run.n_per_class >= own.n_per_class && run.epochs >= own.epochs)
     }
 }

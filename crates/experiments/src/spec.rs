@@ -266,7 +266,7 @@ impl RunSpec {
     pub fn check(&self) -> anyhow::Result<()> {
         let Descent { rate, final_rate, cosine_epochs, clip, stop_window, .. } = self.descent;
         let counts = [self.n_per_class, self.batch, self.epochs, self.top, cosine_epochs, stop_window];
-        if !(2..=10).contains(&self.n_classes) || counts.iter().any(|n| !(1..=1 << 32).contains(n)) {
+        if !(2..=10).contains(&self.n_classes) || counts.iter().any(|n| !(1..=u32::MAX as usize).contains(n)) {
             anyhow::bail!("a count is 0 or too large: {self:?}");
         }
         if [rate, clip].iter().any(|x| !(x.is_finite() && *x > 0.0)) || !final_rate.is_finite() {

@@ -15,7 +15,7 @@ mod near_minimum;
 mod second_moment;
 mod suppression;
 
-use crate::fits::{Exponent, Exponents};
+use crate::fits::{self, Exponent, Exponents};
 use anyhow::Result;
 use case::{Asked, Judge};
 pub use case::{Case, Outcome, number};
@@ -23,7 +23,6 @@ use serde::Serialize;
 use superlinear_experiments::record::RunRecord;
 use superlinear_experiments::record::layer_spectra::LayerSpectra;
 use superlinear_nets::Loss;
-use superlinear_stats::summary::mean_sd;
 
 /// Every claim, in the order of the report.
 const CLAIMS: [Statement; 8] = [
@@ -187,15 +186,9 @@ fn over_seeds(quantity: &'static str, asked: Asked, found: impl Iterator<Item = 
         }
     }
     let case = |(setting, seeds): (String, Vec<OfSeed>)| {
-        let values: Option<Vec<f64>> = seeds.iter().map(|seed| seed.value).collect();
-        let (estimate, interval) = match &values {
-            None => (None, None),
-            Some(values) if values.len() == 1 => (Some(values[0]), seeds[0].interval),
-            Some(values) => {
-                let t = superlinear_stats::over_seeds(values, 0.95)?.interval;
-                (Some(mean_sd(values)?.mean), t.map(|t| [t.low, t.high]))
-            }
-        };
+        let (estimate, interval) = fits::over_seeds(&seeds.iter().map(|seed| seed.value).collect::<Vec<_>>())?;
+        let own = seeds[0].interval.filter(|_| seeds.len() == 1 && estimate.is_some());
+        let interval = interval.or(own);
         let subject = match seeds.len() {
             1 => format!("{setting}, one seed"),
             n => format!("{setting}, {n} seeds"),

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use superlinear_experiments::record::{LayerRecord, RunRecord, SlopeRecord, SlopesRecord};
 use superlinear_experiments::spec::RunSpec;
+use superlinear_stats::summary::mean_sd;
 use superlinear_stats::{FitConfig, PowerLawFit, loglog, rank};
 
 /// A diagonal `v_iᵀ X v_i` over the top directions.
@@ -131,6 +132,19 @@ impl Exponent {
         let half = NORMAL_95 * self.fit.se;
         Some([self.fit.slope - half, self.fit.slope + half])
     }
+}
+
+/// The mean over seeds, and Student's 95 % interval where there are two or more; nothing where a value does not exist.
+///
+/// # Errors
+/// When a value is not finite.
+pub fn over_seeds(values: &[Option<f64>]) -> Result<(Option<f64>, Option<[f64; 2]>)> {
+    let Some(values) = values.iter().copied().collect::<Option<Vec<f64>>>() else { return Ok((None, None)) };
+    if let [value] = values[..] {
+        return Ok((Some(value), None));
+    }
+    let t = superlinear_stats::over_seeds(&values, 0.95)?.interval;
+    Ok((Some(mean_sd(&values)?.mean), t.map(|t| [t.low, t.high])))
 }
 
 /// The exponents of a trained network that tables and claims rest on.

@@ -2,12 +2,11 @@
 //! numbers.
 
 use crate::claims::{Case, Claim, Outcome, Verdict, number};
-use crate::fits::{Exponent, Exponents};
+use crate::fits::{self, Exponent, Exponents};
 use anyhow::Result;
 use serde::Serialize;
 use superlinear_experiments::record::RunRecord;
 use superlinear_nets::Loss;
-use superlinear_stats::summary::mean_sd;
 
 /// Cases against a claim that a sentence names; a count stands for the others.
 const NAMED: usize = 3;
@@ -96,19 +95,14 @@ fn column(runs: &[RunRecord], loss: Loss) -> Result<Option<(String, [Number; 5])
     Ok(Some((format!("{}, {n}", first.spec.title()), numbers)))
 }
 
-/// Mean, with the two values where there are two and Student's interval where there are more; nothing where one of
-/// them does not exist.
+/// The mean with its interval; with two seeds, whose interval says nothing, with both values.
 fn over_seeds(values: &[Option<f64>]) -> Result<Number> {
-    let Some(values) = values.iter().copied().collect::<Option<Vec<f64>>>() else { return Ok((None, None)) };
-    if let [value] = values[..] {
-        return Ok((Some(value), None));
-    }
-    let mean = Some(mean_sd(&values)?.mean);
-    if let [a, b] = values[..] {
-        return Ok((mean, Some([a.min(b), a.max(b)])));
-    }
-    let t = superlinear_stats::over_seeds(&values, 0.95)?.interval;
-    Ok((mean, t.map(|t| [t.low, t.high])))
+    let (mean, interval) = fits::over_seeds(values)?;
+    let both = match values {
+        [Some(a), Some(b)] => Some([a.min(*b), a.max(*b)]),
+        _ => None,
+    };
+    Ok((mean, both.or(interval)))
 }
 
 /// The verdict in a few sentences.
@@ -176,18 +170,51 @@ fn range(cases: &[Case], quantity: &str) -> Option<String> {
     })
 }
 
-/// Where each item of the paper stands: the item, our output, and what is ours beside it.
-pub const PAPER_ITEMS: [(&str, &str, &str); 9] = [
-    ("Table 1: γ_emp and γ_AWD", "table1", "intervals, γ_dual, noise floor"),
-    ("Fig. 1: C in the eigenbasis of H, random baseline", "commutativity", "closed-form baseline, p-values, overlaps"),
-    ("Fig. 3: C and E_p[h_p²] on H", "power-law", "layers of the deep MLP"),
-    ("Fig. 5: edits of per-sample spectra", "suppression", "four more edits"),
-    ("Research question 5: curvature and alignment", "alignment", "bootstrap, shuffles"),
-    ("Text: per-sample spectra", "per-sample-spectra", "localisation"),
-    ("Appendix: terms of the duality over training", "decomposition", "shares by direction"),
-    ("Appendix: γ and commutators over training", "trajectory", "leakage, rank correlation"),
-    ("Appendix: pairs of matrices", "pair-grid", ""),
-];
+/// An item of the paper, and where it stands here.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PaperItem {
+    /// What the paper has.
+    pub item: &'static str,
+    /// Our output.
+    pub output: &'static str,
+    /// Its file in a folder of results; `*` stands for a run's id.
+    pub file: &'static str,
+    /// What is ours beside it.
+    pub ours: &'static str,
+}
+
+/// Every item of the paper, in its order.
+pub const PAPER_ITEMS: [PaperItem; 9] = {
+    const fn of(item: &'static str, output: &'static str, file: &'static str, ours: &'static str) -> PaperItem {
+        PaperItem { item, output, file, ours }
+    }
+    [
+        of("Table 1: γ_emp and γ_AWD", "table1", "tables/table1.csv", "intervals, γ_dual, noise floor"),
+        of(
+            "Fig. 1: C in the eigenbasis of H, random baseline",
+            "commutativity",
+            "figures/commutativity-*.svg",
+            "closed-form baseline, p-values, overlaps",
+        ),
+        of("Fig. 3: C and E_p[h_p²] on H", "power-law", "figures/power-law.svg", "layers of the deep MLP"),
+        of("Fig. 5: edits of per-sample spectra", "suppression", "figures/suppression-*.svg", "four more edits"),
+        of("Research question 5: curvature and alignment", "alignment", "figures/alignment.svg", "bootstrap, shuffles"),
+        of("Text: per-sample spectra", "per-sample-spectra", "figures/per-sample-spectra.svg", "localisation"),
+        of(
+            "Appendix: terms of the duality over training",
+            "decomposition",
+            "figures/decomposition-*.svg",
+            "shares by direction",
+        ),
+        of(
+            "Appendix: γ and commutators over training",
+            "trajectory",
+            "figures/trajectory.svg",
+            "leakage, rank correlation",
+        ),
+        of("Appendix: pairs of matrices", "pair-grid", "figures/pair-grid-*.svg", ""),
+    ]
+};
 
 #[cfg(test)]
 mod tests {
@@ -202,8 +229,8 @@ mod tests {
     #[test]
     fn the_readme_says_where_each_item_of_the_paper_stands() {
         let readme = include_str!("../../../README.md");
-        for (item, output, _) in PAPER_ITEMS {
-            let row = format!("| {item} | `cargo xtask reproduce --only {output}` |");
+        for PaperItem { item, output, file, .. } in PAPER_ITEMS {
+            let row = format!("| {item} | `{file}` | `cargo xtask reproduce --only {output}` |");
             assert!(readme.contains(&row), "README.md lacks the row\n{row}");
             assert!(crate::outputs::find(output).is_ok());
         }

@@ -3,7 +3,7 @@
 mod symbols;
 
 use crate::claims::number;
-use crate::headline::PAPER_ITEMS;
+use crate::headline::{PAPER_ITEMS, PaperItem};
 use crate::summary::Summary;
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -57,7 +57,7 @@ pub fn render(summary: &Summary, svgs: &[String], at_scale: bool, rerun: &str, r
     let drawn = |output: &str| summary.figures.iter().any(|figure| figure.id == output);
     let items: Vec<_> = PAPER_ITEMS
         .iter()
-        .map(|&(item, output, ours)| {
+        .map(|&PaperItem { item, output, ours, .. }| {
             let is_here = drawn(output) || summary.tables.iter().any(|table| table.id == output);
             context! { item, output, ours, is_here }
         })

@@ -15,9 +15,10 @@ use superlinear_experiments::images::load_data;
 use superlinear_experiments::keep::Keep;
 use superlinear_experiments::manifest::{MANIFEST, Manifest, Request, SHARDS};
 use superlinear_experiments::observer::{Observer, Stopped};
-use superlinear_experiments::pipeline::{Finished, Pipeline, lock_results, saver};
+use superlinear_experiments::pipeline::{Finished, Pipeline, lock_results};
 use superlinear_experiments::plan::{Choice, Plan};
 use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::run_dir::Saver;
 use superlinear_experiments::shard::{Shard, ShardArg};
 use superlinear_experiments::spec::RunSpec;
 use superlinear_report::fits::Exponents;
@@ -194,7 +195,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let data = load_data(&specs, args.data_dir.as_deref())?;
     let save_every = Duration::try_from_secs_f64(args.save_every).context("--save-every")?;
     let provenance = provenance::here();
-    let (program, saver) = (provenance::program()?, saver(&provenance));
+    let (program, saver) = (provenance::program()?, Saver::new(provenance.clone()));
     let pipeline = Pipeline {
         request: &request,
         shard,
@@ -241,7 +242,8 @@ fn results(pipeline: &Pipeline<'_>, manifest: Manifest, args: &ReproduceArgs, vo
     if pipeline.is_done()? {
         let what = if pipeline.shard.is_some() { MANIFEST } else { REPORT };
         observer.note("done", &format!("nothing to do: {} is up to date", target.join(what).display()));
-        return Ok(());
+        // A call that was killed just behind its last file has left its note.
+        return pipeline.end();
     }
     let start = Instant::now();
     let Finished { runs, mut failures } = pipeline.run(observer)?;
@@ -250,7 +252,7 @@ fn results(pipeline: &Pipeline<'_>, manifest: Manifest, args: &ReproduceArgs, vo
     if pipeline.is_done()? {
         // Another process has written them, or what was damaged has been made again, to the same bits.
         observer.note("done", &format!("{} is up to date", target.join(REPORT).display()));
-        return Ok(());
+        return pipeline.end();
     }
     let (wall_s, saving_s) = (start.elapsed().as_secs_f64(), pipeline.saver.seconds());
     let manifest = Manifest { failures: failures.clone(), wall_s, saving_s, ..manifest };

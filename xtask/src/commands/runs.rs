@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use std::io::Write;
 use std::path::PathBuf;
 use superlinear_experiments::cost::human_bytes;
-use superlinear_experiments::garbage::sweep;
+use superlinear_experiments::garbage::{Sweep, Unfinished, sweep};
 use superlinear_experiments::stored::{
     FileKind, check, entries, in_use, kind_of, name_of, progress, results_under, runs_in, size_of,
 };
@@ -38,6 +38,9 @@ enum RunsCommand {
         /// Only say what would go
         #[arg(long)]
         dry_run: bool,
+        /// Also what requests have left that were begun and never finished
+        #[arg(long)]
+        unfinished: bool,
     },
 }
 
@@ -51,7 +54,10 @@ pub(crate) fn run(args: &RunsArgs) -> Result<()> {
         RunsCommand::List => list(&folders),
         RunsCommand::Show { name } => show(&folders, name),
         RunsCommand::Verify => verify(&folders),
-        RunsCommand::Gc { dry_run } => gc(&folders, *dry_run),
+        RunsCommand::Gc { dry_run, unfinished } => {
+            let what = if *dry_run { Sweep::List } else { Sweep::Remove };
+            gc(&folders, what, if *unfinished { Unfinished::Drop } else { Unfinished::Keep })
+        }
     }
 }
 
@@ -144,24 +150,25 @@ fn verify(folders: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-fn gc(folders: &[PathBuf], dry_run: bool) -> Result<()> {
+fn gc(folders: &[PathBuf], what: Sweep, unfinished: Unfinished) -> Result<()> {
     let (mut n_files, mut bytes) = (0, 0);
     let mut out = std::io::stdout().lock();
     for results in folders {
-        // Sizes first: what is removed has none.
-        let needless = sweep(results, false)?;
-        bytes += needless.files.iter().map(|file| size_of(file)).sum::<u64>();
-        let needless = if dry_run { needless } else { sweep(results, true)? };
+        let needless = sweep(results, what, unfinished)?;
         n_files += needless.files.len();
+        bytes += needless.bytes;
         if needless.kept_for_requests > 0 {
             let (n, dir) = (needless.kept_for_requests, results.display());
-            writeln!(out, "{dir}: {n} runs are kept for requests that are not finished")?;
+            writeln!(out, "{dir}: {n} runs are kept for requests that are not finished; --unfinished drops them")?;
         }
         for file in &needless.files {
             writeln!(out, "{}", file.display())?;
         }
     }
-    let did = if dry_run { "would go" } else { "removed" };
+    let did = match what {
+        Sweep::List => "would go",
+        Sweep::Remove => "removed",
+    };
     writeln!(out, "{n_files} files, {}: {did}", human_bytes(bytes as f64))?;
     Ok(())
 }

@@ -4,6 +4,11 @@ use super::{REQUEST, a_copy, agrees_with_the_whole, command, copy, records, said
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use superlinear_experiments::manifest::Manifest;
+use superlinear_experiments::pending::Pending;
+use superlinear_experiments::record::Checkpoint;
+use superlinear_experiments::run_dir::{RunDir, Saver};
+use superlinear_experiments::spec::RunSpec;
 use superlinear_store::lock;
 
 #[test]
@@ -33,6 +38,39 @@ fn garbage_collection_removes_only_what_is_ours_and_nobody_needs() {
     // A request that keeps less does not empty results that keep their runs.
     succeeds(folder.path(), &["--keep", "none"]);
     agrees_with_the_whole_but(&other, folder.path());
+}
+
+/// A request that was interrupted keeps its networks, until somebody drops them.
+#[test]
+fn runs_of_an_unfinished_request_are_kept_until_they_are_dropped() {
+    let folder = a_copy();
+    let results = folder.path().join("tiny");
+    let manifest = Manifest::read(&results).unwrap();
+    let mut request = manifest.request.clone();
+    let spec = RunSpec { seed: 9, ..request.runs[0].clone() };
+    request.runs.push(spec.clone());
+    let pending = Pending { request, data: manifest.data.clone() };
+    pending.begin(&results).unwrap();
+    let run = RunDir::of(&results.join("runs"), &spec, &manifest.data[0].sha256);
+    let network = Checkpoint { epoch: 20, weights: vec![0.5; 3] };
+    run.checkpoint(20).write(network, &Saver::new(manifest.provenance.clone())).unwrap();
+    let gc = |further: &[&str]| {
+        let out = folder.path().to_str().unwrap();
+        let output = xtask(&[&["runs", "gc", "--out", out], further].concat());
+        assert!(output.status.success(), "{}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(gc(&[]).contains("3 runs are kept for requests that are not finished; --unfinished drops them"));
+    assert!(gc(&["--unfinished", "--dry-run"]).contains("1 files") && run.path().is_dir());
+    assert!(gc(&["--unfinished"]).contains("1 files") && !run.path().exists());
+    // Nothing is under way any more, and the results have all that is theirs.
+    assert!(gc(&[]).starts_with("0 files"));
+    agrees_with_the_whole(folder.path());
+    // A call that finds its request answered takes the note away that a killed one has left.
+    let note = Pending { request: manifest.request.clone(), data: manifest.data };
+    note.begin(&results).unwrap();
+    assert!(succeeds(folder.path(), &[]).contains("nothing to do"));
+    assert!(gc(&[]).starts_with("0 files"));
 }
 
 /// Agrees, once a folder that is not of the results is away.

@@ -133,8 +133,8 @@ impl<T: Scalar> GraphPasses<T> {
         let (graph, output) = (self.graph.clone(), self.graph.output);
         let shape = &graph.values[output].shape;
         self.n = range.len();
-        self.targets.resize(self.objective.target_len(shape) * self.n, 0.0);
-        let target_len = self.targets.len() / self.n.max(1);
+        let target_len = self.objective.target_len(shape);
+        self.targets.resize(target_len * self.n, 0.0);
         for (p, target) in range.clone().zip(self.targets.chunks_exact_mut(target_len)) {
             samples.write_target(p, target);
         }

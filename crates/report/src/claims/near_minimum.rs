@@ -36,8 +36,8 @@ fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
         for (quantity, asked, found) in [
             ("range of γ_emp", SETTLED, high - low),
             ("‖C^hh‖/‖C_AWD‖", APPROXIMATION, awd.hh.norm / awd.total.norm),
-            ("‖C^hh,SD‖/‖C^hh‖", APPROXIMATION, awd.hh_same.norm / awd.hh.norm),
-            ("‖C^hh,SD,WD‖/‖C^hh,SD‖", APPROXIMATION, awd.hh_local.norm / awd.hh_same.norm),
+            ("‖SD‖/‖C^hh‖", APPROXIMATION, awd.hh_same.norm / awd.hh.norm),
+            ("‖SD,WD‖/‖SD‖", APPROXIMATION, awd.hh_local.norm / awd.hh_same.norm),
         ] {
             cases.push(Case::new(Judge::Estimate, run.spec.id(), quantity, asked, Some(found), None));
         }
