@@ -1,0 +1,495 @@
+//! From the nodes of a file to those of a graph: what is shared by all operations.
+
+mod arithmetic;
+mod layers;
+mod normalise;
+mod shapes;
+mod windows;
+
+use crate::call::Call;
+use crate::error::{Refusal, misfit, unsupported};
+use crate::known::{Data, Known, fold};
+use crate::value::{Batch, Budget, Form, Operand, Traced, Value, Weight, inner, shown};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use superlinear_nets::{Function, Operation, Reduction, Transpose};
+
+/// What `−∞` becomes, which `e` to the power of is 0 in both precisions.
+const MASKED: f64 = -1e30;
+
+/// A node of the graph in the making.
+#[derive(Clone, Debug)]
+pub(crate) struct Emitted {
+    pub(crate) name: String,
+    pub(crate) operation: Operation,
+    pub(crate) operands: Vec<Operand>,
+}
+
+/// A graph in the making.
+pub(crate) struct Trace<'a> {
+    pub(crate) nodes: Vec<Emitted>,
+    by_name: HashMap<String, usize>,
+    pub(crate) constants: Vec<(String, Vec<usize>, Vec<f64>)>,
+    /// Positions of constants.
+    constant_at: HashMap<String, usize>,
+    names: HashSet<String>,
+    /// How many names there are of one base.
+    of_base: HashMap<String, usize>,
+    pub(crate) budget: Budget,
+    /// The number of samples that the file is for, if it is for one only.
+    pub(crate) fixed: Option<usize>,
+    /// How many nodes use a value of the file.
+    uses: HashMap<&'a str, usize>,
+    /// The numbers of a tensor of the file.
+    numbers: &'a dyn Fn(&str) -> Option<Rc<Known>>,
+}
+
+impl<'a> Trace<'a> {
+    /// Nothing yet; `names` are those of the file's inputs and tensors.
+    pub(crate) fn new(
+        names: HashSet<String>,
+        fixed: Option<usize>,
+        budget: Budget,
+        uses: HashMap<&'a str, usize>,
+        numbers: &'a dyn Fn(&str) -> Option<Rc<Known>>,
+    ) -> Self {
+        Self {
+            nodes: Vec::new(),
+            by_name: HashMap::new(),
+            constants: Vec::new(),
+            constant_at: HashMap::new(),
+            names,
+            of_base: HashMap::new(),
+            budget,
+            fixed,
+            uses,
+            numbers,
+        }
+    }
+
+    /// What the outputs of a node stand for.
+    pub(crate) fn call(&mut self, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
+        let op = &*call.node.op_type;
+        match op {
+            "Constant" => return constant(call),
+            "Shape" => return shape(call).map(one_known),
+            "Size" => return unsupported("the number of entries of a value"),
+            _ => {}
+        }
+        if let Some(known) = fold(call, &mut self.budget)? {
+            return Ok(known.into_iter().map(|known| Value::Known(Rc::new(known))).collect());
+        }
+        self.expect_masks_in_softmax(call)?;
+        let value = match op {
+            "Identity" | "Dropout" => self.identity(call)?,
+            "Cast" | "CastLike" => self.cast(call)?,
+            "Add" => self.add(call)?,
+            "Mul" => self.multiply(call)?,
+            "Sub" | "Div" | "Pow" | "Sum" => self.arithmetic(call)?,
+            "Greater" | "GreaterOrEqual" => self.above(call)?,
+            "IsNaN" => Value::Never,
+            "Where" => self.choose(call)?,
+            "MatMul" => self.matrix_product(call)?,
+            "Gemm" => self.gemm(call)?,
+            "Conv" => self.convolution(call)?,
+            "MaxPool" | "AveragePool" => self.pool(call)?,
+            "GlobalAveragePool" => self.global_pool(call)?,
+            "BatchNormalization" => self.batch_norm(call)?,
+            "LayerNormalization" => self.layer_norm(call)?,
+            "InstanceNormalization" => self.instance_norm(call)?,
+            "GroupNormalization" => self.group_norm(call)?,
+            "Softmax" => self.softmax(call)?,
+            "LogSoftmax" => {
+                let input = call.name_of(0);
+                return unsupported(format!(
+                    "cross-entropy is a function of logits: read the output {input:?} (`Options::output`), or export \
+                     the network without its last log-softmax"
+                ));
+            }
+            "ReduceMean" => self.reduce(call, Reduction::Mean)?,
+            "ReduceSum" => self.reduce(call, Reduction::Sum)?,
+            "Reshape" => self.reshape(call)?,
+            "Flatten" => self.flatten(call)?,
+            "Transpose" => self.transpose(call)?,
+            "Squeeze" => self.squeeze(call)?,
+            "Unsqueeze" => self.unsqueeze(call)?,
+            "Expand" => self.expand(call)?,
+            "Tile" => self.tile(call)?,
+            "ConstantOfShape" => self.constant_of_shape(call)?,
+            "Concat" => self.concatenate(call)?,
+            "Split" => return self.split(call),
+            "Slice" => self.slice(call)?,
+            "Gather" => self.gather(call)?,
+            _ => self.function(call)?,
+        };
+        Ok(vec![value])
+    }
+
+    /// Minus infinity is a mask, and has a meaning in sums that a softmax takes only.
+    fn expect_masks_in_softmax(&self, call: &Call<'_>) -> Result<(), Refusal> {
+        let infinite = |value: &Value| match value {
+            Value::Known(known) => known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite())),
+            Value::Weight(weight) => (self.numbers)(&weight.name)
+                .is_some_and(|known| known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite()))),
+            Value::Traced(traced) => traced.masked,
+            _ => false,
+        };
+        const FITTING: [&str; 14] = [
+            "Add",
+            "Softmax",
+            "Where",
+            "Identity",
+            "Reshape",
+            "Transpose",
+            "Squeeze",
+            "Unsqueeze",
+            "Expand",
+            "Slice",
+            "Cast",
+            "CastLike",
+            "Gather",
+            "IsNaN",
+        ];
+        if !FITTING.contains(&&*call.node.op_type) && call.inputs.iter().flatten().any(infinite) {
+            return misfit("a number that is not finite", "finite ones, or −∞ in a sum that a softmax takes");
+        }
+        Ok(())
+    }
+
+    /// A name that nothing has yet.
+    fn fresh(&mut self, base: &str) -> String {
+        let mut name = base.to_owned();
+        let i = self.of_base.entry(name.clone()).or_insert(1);
+        while !self.names.insert(name.clone()) {
+            *i += 1;
+            name = format!("{base} ({i})");
+        }
+        name
+    }
+
+    /// A node for `call`; `part` names one that is not the last.
+    pub(crate) fn emit(
+        &mut self,
+        call: &Call<'_>,
+        part: &str,
+        operation: impl Into<Operation>,
+        operands: Vec<Operand>,
+    ) -> Operand {
+        let name = if part.is_empty() { call.output().to_owned() } else { format!("{}/{part}", call.output()) };
+        self.emit_as(&name, operation.into(), operands)
+    }
+
+    fn emit_as(&mut self, base: &str, operation: Operation, operands: Vec<Operand>) -> Operand {
+        let name = self.fresh(base);
+        self.by_name.insert(name.clone(), self.nodes.len());
+        self.nodes.push(Emitted { name: name.clone(), operation, operands });
+        Operand::Named(name)
+    }
+
+    /// What made an operand, if a node did.
+    fn maker(&self, operand: &Operand) -> Option<&Emitted> {
+        match operand {
+            Operand::Named(name) => self.by_name.get(name).map(|&node| &self.nodes[node]),
+            Operand::Weight(..) => None,
+        }
+    }
+
+    /// A value of a new node that is like `like` but for its shape; its entries are charged.
+    fn traced(&mut self, operand: Operand, shape: Vec<usize>, batch: Option<Batch>) -> Result<Traced, Refusal> {
+        self.budget.charge(&shape)?;
+        if shape.contains(&0) {
+            return misfit(format!("a value {shape:?}"), "axes of at least 1");
+        }
+        Ok(Traced { operand, shape, batch, masked: false, integer: false })
+    }
+
+    /// A constant of the graph.
+    pub(crate) fn constant(&mut self, base: &str, shape: Vec<usize>, numbers: Vec<f64>) -> Operand {
+        let name = self.fresh(base);
+        self.constant_at.insert(name.clone(), self.constants.len());
+        self.constants.push((name.clone(), shape, numbers));
+        Operand::Named(name)
+    }
+
+    /// A number of the graph.
+    pub(crate) fn number(&mut self, call: &Call<'_>, what: &str, number: f64) -> Operand {
+        self.constant(&format!("{}/{what}", call.output()), vec![1], vec![number])
+    }
+
+    /// The constant that an operand of a node is, if it is one with a single entry.
+    fn number_of(&self, operand: &Operand) -> Option<f64> {
+        let Operand::Named(name) = operand else { return None };
+        let (_, _, numbers) = &self.constants[*self.constant_at.get(name)?];
+        (numbers.len() == 1).then(|| numbers[0])
+    }
+
+    /// Operand `i` as a value of the graph.
+    pub(crate) fn operand(&mut self, call: &Call<'_>, i: usize) -> Result<Traced, Refusal> {
+        let value = call.input(i)?.clone();
+        self.graph_value(&value, call.name_of(i))
+    }
+
+    pub(crate) fn graph_value(&mut self, value: &Value, name: &str) -> Result<Traced, Refusal> {
+        match value {
+            Value::Traced(traced) => Ok(traced.clone()),
+            Value::Known(known) => self.known_value(known, name),
+            Value::Weight(weight) => self.weight_value(weight),
+            Value::Above { .. } | Value::Never => unsupported("a comparison of values that depend on samples"),
+            Value::Unread => unsupported("an operand that is not read"),
+        }
+    }
+
+    fn known_value(&mut self, known: &Known, name: &str) -> Result<Traced, Refusal> {
+        let numbers = match &known.data {
+            Data::Float(numbers) => numbers.clone(),
+            Data::Int(_) => known.integers()?.into_iter().map(|x| x as f64).collect(),
+            Data::Bool(_) => return unsupported(format!("the booleans {name} in a computation with numbers")),
+        };
+        let (numbers, masked) = masked(numbers, &known.shape)?;
+        let operand = self.constant(name, known.shape.clone(), numbers);
+        let value = self.traced(operand, known.shape.clone(), None)?;
+        Ok(Traced { masked, ..value })
+    }
+
+    fn weight_value(&mut self, weight: &Weight) -> Result<Traced, Refusal> {
+        let numbers = (self.numbers)(&weight.name);
+        let infinite = numbers.filter(|known| known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite())));
+        if let Some(known) = infinite {
+            // A mask is no parameter.
+            if weight.transposed {
+                return misfit("a transposed mask", "a mask as it is in the file");
+            }
+            return self.known_value(&known, &format!("{}/mask", weight.name));
+        }
+        let mut operand = Operand::Weight(weight.name.clone(), Form::AsIs);
+        if weight.transposed {
+            let name = format!("{}/transposed", weight.name);
+            operand = self.emit_as(&name, Transpose { axes: vec![1, 0] }.into(), vec![operand]);
+        }
+        self.traced(operand, weight.shape.clone(), None)
+    }
+
+    /// The numbers of operand `i`, which stay as they are.
+    pub(crate) fn fixed_numbers(&self, call: &Call<'_>, i: usize) -> Result<Vec<f64>, Refusal> {
+        let known = match call.input(i)? {
+            Value::Known(known) => Some(known.clone()),
+            Value::Weight(weight) if !weight.transposed => (self.numbers)(&weight.name),
+            _ => None,
+        };
+        match known.as_ref().and_then(|known| known.floats()) {
+            Some(numbers) => Ok(numbers.to_vec()),
+            None => unsupported(format!("operand {} that is not a constant", call.name_of(i))),
+        }
+    }
+
+    /// Operand `i` as one number that stays as it is.
+    pub(crate) fn fixed_number(&self, call: &Call<'_>, i: usize) -> Result<f64, Refusal> {
+        match self.fixed_numbers(call, i)?[..] {
+            [number] => Ok(number),
+            ref numbers => misfit(format!("{} numbers in {}", numbers.len(), call.name_of(i)), "one"),
+        }
+    }
+
+    fn identity(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
+        if call.node.op_type == "Dropout" {
+            let training = match call.optional(2) {
+                Some(Value::Known(known)) => known.data != Data::Bool(vec![false]),
+                training => training.is_some(),
+            };
+            if training {
+                return unsupported("dropout in training: export the network in evaluation (`model.eval()`)");
+            }
+        }
+        call.input(0).cloned()
+    }
+
+    fn cast(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
+        let to = if call.node.op_type == "Cast" { crate::tensor::Type::of(call.int("to", 0) as i32) } else { None };
+        let integer = matches!(call.input(0)?, Value::Traced(traced) if traced.integer);
+        match (call.input(0)?, to, call.optional(1)) {
+            // Ids stay whole numbers in either type.
+            (Value::Traced(traced), Some(to), _) if integer && to != crate::tensor::Type::Bool => {
+                Ok(Value::Traced(Traced { integer: !to.is_float(), ..traced.clone() }))
+            }
+            (value @ (Value::Traced(_) | Value::Weight(_)), Some(to), _) if to.is_float() => Ok(value.clone()),
+            // One type of floating-point numbers is like another.
+            (value @ (Value::Traced(_) | Value::Weight(_)), None, Some(Value::Traced(like))) if !like.integer => {
+                Ok(value.clone())
+            }
+            (value @ (Value::Traced(_) | Value::Weight(_)), None, Some(Value::Weight(_))) => Ok(value.clone()),
+            (Value::Known(known), None, Some(Value::Traced(Traced { integer: false, .. }) | Value::Weight(_))) => {
+                match known.data {
+                    Data::Float(_) => Ok(Value::Known(known.clone())),
+                    _ => {
+                        let numbers = known.integers()?.into_iter().map(|x| x as f64).collect();
+                        Ok(Value::Known(Rc::new(Known { shape: known.shape.clone(), data: Data::Float(numbers) })))
+                    }
+                }
+            }
+            _ => unsupported("a cast of a value that depends on samples to whole numbers or booleans"),
+        }
+    }
+
+    fn function(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
+        let (op, alpha) = (&*call.node.op_type, |default: f64| call.float("alpha", default));
+        let function = match op {
+            "Relu" => Function::Relu,
+            "LeakyRelu" => Function::LeakyRelu { slope: alpha(0.01)? },
+            "Elu" => Function::Elu { alpha: alpha(1.0)? },
+            "Gelu" => match &*call.text("approximate", "none") {
+                "none" => Function::Gelu,
+                "tanh" => Function::GeluTanh,
+                other => return unsupported(format!("approximate {other:?}")),
+            },
+            "Sigmoid" => Function::Sigmoid,
+            "Tanh" => Function::Tanh,
+            // Equal to `x` in both precisions where it is above the threshold.
+            "Softplus" => Function::Softplus { beta: 1.0, threshold: 80.0 },
+            "Erf" => Function::Erf,
+            "Exp" => Function::Exp,
+            "Log" => Function::Log,
+            "Sqrt" => Function::Sqrt,
+            "Reciprocal" => Function::Reciprocal,
+            "Abs" => Function::Abs,
+            "Neg" => Function::Negate,
+            "Clip" => {
+                let bound = |i: usize, open: f64| call.optional(i).map_or(Ok(open), |_| self.fixed_number(call, i));
+                Function::Hardtanh { min: bound(1, f64::MIN)?, max: bound(2, f64::MAX)? }
+            }
+            "HardSigmoid" | "HardSwish" | "Selu" | "Mish" | "PRelu" | "Softsign" => return self.composed(call),
+            _ => return unsupported(""),
+        };
+        let x = self.operand(call, 0)?;
+        let operand = self.emit(call, "", function, vec![x.operand.clone()]);
+        Ok(Value::Traced(self.traced(operand, x.shape, x.batch)?))
+    }
+}
+
+/// Numbers with `−∞` made finite, and whether there was any.
+fn masked(mut numbers: Vec<f64>, shape: &[usize]) -> Result<(Vec<f64>, bool), Refusal> {
+    if numbers.iter().all(|x| x.is_finite()) {
+        return Ok((numbers, false));
+    }
+    if let Some(wrong) = numbers.iter().find(|x| x.is_nan() || **x == f64::INFINITY) {
+        return misfit(format!("{wrong}"), "finite numbers, or −∞ for what is masked");
+    }
+    let width = shape.last().copied().unwrap_or(1).max(1);
+    if numbers.chunks(width).any(|row| row.iter().all(|x| !x.is_finite())) {
+        return misfit("a mask with a row of −∞, whose softmax is none", "an entry in every row that is not masked");
+    }
+    numbers.iter_mut().filter(|x| !x.is_finite()).for_each(|x| *x = MASKED);
+    Ok((numbers, true))
+}
+
+fn one_known(known: Known) -> Vec<Value> {
+    vec![Value::Known(Rc::new(known))]
+}
+
+/// What a `Constant` gives.
+fn constant(call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
+    let Some(attribute) = call.node.attribute.first() else { return misfit("no value", "one") };
+    let float = |x: f32| -> f64 { x.into() };
+    let (shape, data) = match &*attribute.name {
+        "value" => match attribute.t.as_ref().map(|tensor| crate::tensor::read(tensor, None)) {
+            Some(Ok(known)) => return Ok(one_known(known)),
+            Some(Err(error)) => return misfit(error.to_string(), "a tensor"),
+            None => return misfit("no tensor", "one"),
+        },
+        "value_float" => (Vec::new(), Data::Float(vec![float(attribute.f)])),
+        "value_floats" => {
+            (vec![attribute.floats.len()], Data::Float(attribute.floats.iter().map(|&x| float(x)).collect()))
+        }
+        "value_int" => (Vec::new(), Data::Int(vec![crate::dim::Dim::fixed(attribute.i)])),
+        "value_ints" => {
+            let ints = attribute.ints.iter().map(|&x| crate::dim::Dim::fixed(x)).collect();
+            (vec![attribute.ints.len()], Data::Int(ints))
+        }
+        other => return unsupported(format!("a constant of the attribute {other}")),
+    };
+    Ok(one_known(Known { shape, data }))
+}
+
+/// The shape of a value, or part of it.
+fn shape(call: &Call<'_>) -> Result<Known, Refusal> {
+    let fixed = |shape: &[usize]| shape.iter().map(|&n| crate::dim::Dim::fixed(n as i64)).collect::<Vec<_>>();
+    let dims = match call.input(0)? {
+        Value::Known(known) => fixed(&known.shape),
+        Value::Weight(weight) => fixed(&weight.shape),
+        Value::Traced(traced) | Value::Above { x: traced, .. } => traced.dims(),
+        Value::Never | Value::Unread => return unsupported("the shape of a comparison"),
+    };
+    let bound = |name: &str, default: usize| {
+        let i = call.int(name, default as i64);
+        (if i < 0 { i.saturating_add(dims.len() as i64) } else { i }).clamp(0, dims.len() as i64) as usize
+    };
+    let (start, end) = (bound("start", 0), bound("end", dims.len()));
+    Ok(Known::ints(dims.get(start..end.max(start)).unwrap_or_default().to_vec()))
+}
+
+/// Operands in the graph, the axes that both broadcast to, and where samples are.
+type Aligned = ([Operand; 2], Vec<usize>, Option<Batch>);
+
+/// What two values share of their axes: that of samples, counted from behind.
+fn same_batch(a: &Traced, b: &Traced) -> Result<Option<(usize, Batch, usize)>, Refusal> {
+    let from_behind = |x: &Traced| x.batch.map(|batch| (x.shape.len() - batch.axis, batch, x.shape[batch.axis]));
+    match (from_behind(a), from_behind(b)) {
+        (Some((i, left, n)), Some((j, right, m))) if (i, left.before, n) != (j, right.before, m) => {
+            misfit(format!("{} and {}", shown(&a.dims()), shown(&b.dims())), "samples along one axis of both")
+        }
+        (found, other) => Ok(found.or(other)),
+    }
+}
+
+impl Trace<'_> {
+    /// Two operands whose last `skip` axes are left alone and whose others broadcast, in the graph too: their operands
+    /// there, the broadcast axes and where samples are.
+    fn aligned(&mut self, call: &Call<'_>, pair: [Traced; 2], skip: usize) -> Result<Aligned, Refusal> {
+        let [a, b] = &pair;
+        let lead = |x: &Traced| x.shape[..x.shape.len() - skip].to_vec();
+        let shared = same_batch(a, b)?;
+        let rank = a.shape.len().max(b.shape.len());
+        let batch = match shared {
+            Some((i, _, _)) if i <= skip => {
+                let found = format!("{} and {}", shown(&a.dims()), shown(&b.dims()));
+                return misfit(found, "samples along an axis in front");
+            }
+            Some((i, batch, _)) => Some(Batch { axis: rank - i, ..batch }),
+            None => None,
+        };
+        let shape = crate::known::broadcast(&lead(a), &lead(b))?;
+        let left = self.meeting(call, "left", a, shared)?;
+        let right = self.meeting(call, "right", b, shared)?;
+        Ok(([left, right], shape, batch))
+    }
+
+    /// The operand for `x` beside a value whose samples stand along an axis, counted from behind: one of length 1 meets
+    /// it.
+    fn meeting(
+        &mut self,
+        call: &Call<'_>,
+        part: &str,
+        x: &Traced,
+        shared: Option<(usize, Batch, usize)>,
+    ) -> Result<Operand, Refusal> {
+        let (Some((from_behind, _, n)), None) = (shared, x.batch) else { return Ok(x.operand.clone()) };
+        match x.shape.len().checked_sub(from_behind) {
+            None => Ok(x.operand.clone()),
+            Some(axis) if x.shape[axis] != 1 => {
+                misfit(format!("a value {} without samples", shown(&x.dims())), format!("axis {axis} of length 1"))
+            }
+            Some(_) if n > 1 => Ok(x.operand.clone()),
+            Some(axis) => {
+                let own = inner(&x.shape, Some(Batch { axis, before: 1 }));
+                Ok(self.reshaped(call, part, x, own))
+            }
+        }
+    }
+
+    /// A value with other axes in the graph, if they are others.
+    pub(crate) fn reshaped(&mut self, call: &Call<'_>, part: &str, x: &Traced, to: Vec<usize>) -> Operand {
+        if x.inner() == to {
+            return x.operand.clone();
+        }
+        self.emit(call, part, superlinear_nets::Reshape { shape: to }, vec![x.operand.clone()])
+    }
+}
