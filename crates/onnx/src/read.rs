@@ -8,8 +8,8 @@ use crate::model::{Input, Layout, OnnxModel, Parameter};
 use crate::order::{name, needed};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::tensor::{self, Type};
-use crate::trace::{Emitted, Trace};
-use crate::value::{Batch, Budget, Form, Operand, Traced, Value, Weight};
+use crate::trace::{Emitted, Trace, is_made_up};
+use crate::value::{Budget, Form, Operand, Value, Weight};
 use prost::Message;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -95,23 +95,23 @@ pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Res
     let mut trace = Trace::new(names.collect(), fixed, Budget::new(ENTRIES), uses, &numbers);
     let mut reading = Reading { values: HashMap::new(), unsupported: Vec::new(), aliases: Vec::new() };
     for input in &inputs {
-        let shape = [&[1], &input.shape[..]].concat();
-        if let Err(refusal) = trace.budget.charge(&shape) {
-            return Err(refused(&input.name, "input", refusal));
-        }
-        let (batch, operand) = (Some(Batch { axis: 0, before: 1 }), Operand::Named(input.name.clone()));
-        let traced = Traced { operand, shape, batch, masked: false, integer: input.integer };
-        reading.values.insert(input.name.clone(), Value::Traced(traced));
+        match trace.input(&input.name, &input.shape, input.integer) {
+            Ok(traced) => reading.values.insert(input.name.clone(), Value::Traced(traced)),
+            Err(refusal) => return Err(refused(&input.name, "input", refusal)),
+        };
     }
     for (&name, tensor) in &tensors {
         let (kind, shape) = tensor::header(tensor)?;
-        let value = if kind.is_float() {
-            Value::Weight(Weight { name: name.to_owned(), shape, transposed: false })
-        } else {
-            match numbers(name) {
-                Some(known) => Value::Known(known),
-                None => continue,
-            }
+        // A number that an exporter wrote as a tensor is no parameter.
+        let uniform = |known: &Known| {
+            let x = known.floats().unwrap_or_default();
+            !x.is_empty() && x.iter().all(|other| *other == x[0])
+        };
+        let constant = !kind.is_float() || (is_made_up(name) && numbers(name).is_none_or(|known| uniform(&known)));
+        let value = match constant.then(|| numbers(name)) {
+            None => Value::Weight(Weight { name: name.to_owned(), shape, transposed: false }),
+            Some(Some(known)) => Value::Known(known),
+            Some(None) => continue,
         };
         reading.values.insert(name.to_owned(), value);
     }
@@ -128,7 +128,7 @@ pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Res
     if !reading.unsupported.is_empty() {
         return Err(OnnxError::Unsupported(reading.unsupported));
     }
-    let last = reading.last(output)?;
+    let last = reading.last(output, &mut trace)?;
     let aliases = std::mem::take(&mut reading.aliases);
     let (nodes, constants) = (trace.nodes, trace.constants);
     let live = live(&nodes, &last);
@@ -327,18 +327,20 @@ impl Reading {
     }
 
     /// The name in the graph of the value that the loss takes.
-    fn last(&self, output: &str) -> Result<String, OnnxError> {
+    fn last(&self, output: &str, trace: &mut Trace<'_>) -> Result<String, OnnxError> {
         let error = |found: &str| OnnxError::invalid(output, "output", found, "a value of each sample, the first axis");
-        match self.values.get(output) {
-            Some(Value::Traced(traced)) => match (&traced.operand, traced.expect_batch_first()) {
-                (_, Err(Refusal::Misfit(found, _))) => Err(error(&found)),
-                (_, Err(_)) | (Operand::Weight(..), _) => Err(error("a tensor of the file")),
-                (Operand::Named(_), Ok(())) if traced.masked => Err(error("a value with −∞")),
-                (Operand::Named(name), Ok(())) => Ok(name.clone()),
-            },
-            Some(Value::Known(_) | Value::Weight(_)) => Err(error("a tensor that all samples share")),
-            Some(_) => Err(error("a comparison")),
-            None => Err(error("no value of that name")),
+        let value = match self.values.get(output) {
+            Some(Value::Traced(traced)) if traced.masked => return Err(error("a value with −∞")),
+            Some(Value::Traced(traced)) => traced.clone(),
+            Some(Value::Known(_) | Value::Weight(_)) => return Err(error("a tensor that all samples share")),
+            Some(_) => return Err(error("a comparison")),
+            None => return Err(error("no value of that name")),
+        };
+        let node = NodeProto { output: vec![output.to_owned()], ..Default::default() };
+        let value = trace.with_samples(&Call { node: &node, opset: 0, inputs: Vec::new() }, value);
+        match value.map_err(|refusal| refused(output, "output", refusal))?.operand {
+            Operand::Named(name) => Ok(name),
+            Operand::Weight(..) => Err(error("a tensor that all samples share")),
         }
     }
 }

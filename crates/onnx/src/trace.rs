@@ -6,7 +6,9 @@ mod normalise;
 mod shapes;
 mod windows;
 
-use crate::call::Call;
+pub(crate) use layers::is_made_up;
+
+use crate::call::{Call, as_written};
 use crate::error::{Refusal, misfit, unsupported};
 use crate::known::{Data, Known, fold};
 use crate::value::{Batch, Budget, Form, Operand, Traced, Value, Weight, inner, shown};
@@ -36,8 +38,12 @@ pub(crate) struct Trace<'a> {
     /// How many names there are of one base.
     of_base: HashMap<String, usize>,
     pub(crate) budget: Budget,
-    /// The number of samples that the file is for, if it is for one only.
+    /// The number of samples that the file is for, if it is fixed to 2 or more.
     pub(crate) fixed: Option<usize>,
+    /// The file is for one sample at a time: what it computes is done for each, with its axis of length 1.
+    single: bool,
+    /// What was reshaped to a value, and its axes in the graph.
+    sources: HashMap<String, (Operand, Vec<usize>)>,
     /// How many nodes use a value of the file.
     uses: HashMap<&'a str, usize>,
     /// The numbers of a tensor of the file.
@@ -60,8 +66,10 @@ impl<'a> Trace<'a> {
             constant_at: HashMap::new(),
             names,
             of_base: HashMap::new(),
+            single: fixed == Some(1),
+            sources: HashMap::new(),
             budget,
-            fixed,
+            fixed: fixed.filter(|&n| n > 1),
             uses,
             numbers,
         }
@@ -69,6 +77,17 @@ impl<'a> Trace<'a> {
 
     /// What the outputs of a node stand for.
     pub(crate) fn call(&mut self, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
+        let mut given = self.given(call)?;
+        for value in if self.single { &mut given[..] } else { &mut [] } {
+            if let Value::Traced(traced @ Traced { batch: Some(_), .. }) = value {
+                let operand = self.reshaped(call, "of one", traced, traced.shape.clone());
+                *traced = Traced { operand, batch: None, ..traced.clone() };
+            }
+        }
+        Ok(given)
+    }
+
+    fn given(&mut self, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
         let op = &*call.node.op_type;
         match op {
             "Constant" => return constant(call),
@@ -118,6 +137,8 @@ impl<'a> Trace<'a> {
             "ConstantOfShape" => self.constant_of_shape(call)?,
             "Concat" => self.concatenate(call)?,
             "Split" => return self.split(call),
+            "SplitToSequence" => self.sequence(call)?,
+            "SequenceAt" => sequence_at(call)?,
             "Slice" => self.slice(call)?,
             "Gather" => self.gather(call)?,
             _ => self.function(call)?,
@@ -129,8 +150,7 @@ impl<'a> Trace<'a> {
     fn expect_masks_in_softmax(&self, call: &Call<'_>) -> Result<(), Refusal> {
         let infinite = |value: &Value| match value {
             Value::Known(known) => known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite())),
-            Value::Weight(weight) => (self.numbers)(&weight.name)
-                .is_some_and(|known| known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite()))),
+            Value::Weight(weight) => self.mask_of(weight).is_some(),
             Value::Traced(traced) => traced.masked,
             _ => false,
         };
@@ -216,9 +236,12 @@ impl<'a> Trace<'a> {
         self.constant(&format!("{}/{what}", call.output()), vec![1], vec![number])
     }
 
-    /// The constant that an operand of a node is, if it is one with a single entry.
+    /// The number that an operand of a node is, if it is a constant or a tensor of the file with a single entry.
     fn number_of(&self, operand: &Operand) -> Option<f64> {
-        let Operand::Named(name) = operand else { return None };
+        let name = match operand {
+            Operand::Named(name) => name,
+            Operand::Weight(name, _) => return (self.numbers)(name)?.scalar(),
+        };
         let (_, _, numbers) = &self.constants[*self.constant_at.get(name)?];
         (numbers.len() == 1).then(|| numbers[0])
     }
@@ -235,6 +258,7 @@ impl<'a> Trace<'a> {
             Value::Known(known) => self.known_value(known, name),
             Value::Weight(weight) => self.weight_value(weight),
             Value::Above { .. } | Value::Never => unsupported("a comparison of values that depend on samples"),
+            Value::Sequence(_) => unsupported("a sequence of values where one is expected"),
             Value::Unread => unsupported("an operand that is not read"),
         }
     }
@@ -251,14 +275,14 @@ impl<'a> Trace<'a> {
         Ok(Traced { masked, ..value })
     }
 
+    /// The numbers of a tensor of the file with −∞, which is a mask and no parameter.
+    fn mask_of(&self, weight: &Weight) -> Option<Rc<Known>> {
+        let known = (self.numbers)(&weight.name).filter(|_| !weight.transposed)?;
+        known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite())).then_some(known)
+    }
+
     fn weight_value(&mut self, weight: &Weight) -> Result<Traced, Refusal> {
-        let numbers = (self.numbers)(&weight.name);
-        let infinite = numbers.filter(|known| known.floats().is_some_and(|x| x.iter().any(|x| !x.is_finite())));
-        if let Some(known) = infinite {
-            // A mask is no parameter.
-            if weight.transposed {
-                return misfit("a transposed mask", "a mask as it is in the file");
-            }
+        if let Some(known) = self.mask_of(weight) {
             return self.known_value(&known, &format!("{}/mask", weight.name));
         }
         let mut operand = Operand::Weight(weight.name.clone(), Form::AsIs);
@@ -353,7 +377,9 @@ impl<'a> Trace<'a> {
             "Abs" => Function::Abs,
             "Neg" => Function::Negate,
             "Clip" => {
-                let bound = |i: usize, open: f64| call.optional(i).map_or(Ok(open), |_| self.fixed_number(call, i));
+                // Once attributes, and read like those.
+                let number = |i: usize| Ok(as_written(self.fixed_number(call, i)? as f32));
+                let bound = |i: usize, open: f64| call.optional(i).map_or(Ok(open), |_| number(i));
                 Function::Hardtanh { min: bound(1, f64::MIN)?, max: bound(2, f64::MAX)? }
             }
             "HardSigmoid" | "HardSwish" | "Selu" | "Mish" | "PRelu" | "Softsign" => return self.composed(call),
@@ -409,6 +435,15 @@ fn constant(call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
     Ok(one_known(Known { shape, data }))
 }
 
+/// One of a sequence.
+fn sequence_at(call: &Call<'_>) -> Result<Value, Refusal> {
+    let Value::Sequence(values) = call.input(0)? else { return unsupported("a sequence that is no split") };
+    match call.known(1)?.map(Known::integers).transpose()?.as_deref() {
+        Some(&[i]) => Ok(values[crate::call::axis(i, values.len())?].clone()),
+        _ => misfit("no position", "one"),
+    }
+}
+
 /// The shape of a value, or part of it.
 fn shape(call: &Call<'_>) -> Result<Known, Refusal> {
     let fixed = |shape: &[usize]| shape.iter().map(|&n| crate::dim::Dim::fixed(n as i64)).collect::<Vec<_>>();
@@ -416,7 +451,9 @@ fn shape(call: &Call<'_>) -> Result<Known, Refusal> {
         Value::Known(known) => fixed(&known.shape),
         Value::Weight(weight) => fixed(&weight.shape),
         Value::Traced(traced) | Value::Above { x: traced, .. } => traced.dims(),
-        Value::Never | Value::Unread => return unsupported("the shape of a comparison"),
+        Value::Never | Value::Sequence(_) | Value::Unread => {
+            return unsupported("the shape of what is no tensor of numbers");
+        }
     };
     let bound = |name: &str, default: usize| {
         let i = call.int(name, default as i64);
@@ -490,6 +527,54 @@ impl Trace<'_> {
         if x.inner() == to {
             return x.operand.clone();
         }
-        self.emit(call, part, superlinear_nets::Reshape { shape: to }, vec![x.operand.clone()])
+        let (mut operand, mut inner) = (x.operand.clone(), x.inner());
+        while let Operand::Named(name) = &operand
+            && let Some((source, shape)) = self.sources.get(name)
+        {
+            (operand, inner) = (source.clone(), shape.clone());
+        }
+        if inner == to {
+            return operand;
+        }
+        let made = self.emit(call, part, superlinear_nets::Reshape { shape: to }, vec![operand.clone()]);
+        if let Operand::Named(name) = &made {
+            self.sources.insert(name.clone(), (operand, inner));
+        }
+        made
+    }
+
+    /// Operand `i` with samples along the first axis and nothing else.
+    pub(crate) fn samples(&mut self, call: &Call<'_>, i: usize) -> Result<Traced, Refusal> {
+        let x = self.operand(call, i)?;
+        self.with_samples(call, x)
+    }
+
+    pub(crate) fn with_samples(&mut self, call: &Call<'_>, x: Traced) -> Result<Traced, Refusal> {
+        if self.single && x.batch.is_none() && x.shape.first() == Some(&1) {
+            let operand = self.reshaped(call, "one", &x, x.shape[1..].to_vec());
+            return Ok(Traced { operand, batch: Some(Batch { axis: 0, before: 1 }), ..x });
+        }
+        x.expect_batch_first()?;
+        Ok(x)
+    }
+
+    /// An input of the file, with an axis of samples of open length or of length 1.
+    pub(crate) fn input(&mut self, name: &str, shape: &[usize], integer: bool) -> Result<Traced, Refusal> {
+        let axes = [&[1], shape].concat();
+        let operand = Operand::Named(name.to_owned());
+        let mut input = self.traced(operand, axes.clone(), Some(Batch { axis: 0, before: 1 }))?;
+        input.integer = integer;
+        if self.single {
+            let made = self.emit_as(
+                &format!("{name}/of one"),
+                superlinear_nets::Reshape { shape: axes }.into(),
+                vec![input.operand.clone()],
+            );
+            if let Operand::Named(made) = &made {
+                self.sources.insert(made.clone(), (input.operand, shape.to_vec()));
+            }
+            input = Traced { operand: made, batch: None, ..input };
+        }
+        Ok(input)
     }
 }

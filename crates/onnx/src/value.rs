@@ -24,6 +24,8 @@ pub(crate) enum Value {
     },
     /// False everywhere: whether a number of a graph, which are all finite, is NaN.
     Never,
+    /// The parts that a value is split into.
+    Sequence(Rc<Vec<Value>>),
     /// What an operation gives that is not read.
     Unread,
 }

@@ -1,7 +1,7 @@
 //! Sums, products, choices, and the activations that exporters write out with them.
 
 use super::Trace;
-use crate::call::Call;
+use crate::call::{Call, as_written};
 use crate::error::{Refusal, misfit, unsupported};
 use crate::known::{Data, Known, choose};
 use crate::value::{Form, Operand, Traced, Value};
@@ -204,7 +204,12 @@ impl Trace<'_> {
 
     /// `x > threshold`, for the softplus that may follow.
     pub(super) fn above(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        match (call.input(0)?, call.known(1)?.and_then(Known::scalar)) {
+        let threshold = match call.input(1)? {
+            Value::Known(known) => known.scalar(),
+            Value::Weight(weight) => self.number_of(&Operand::Weight(weight.name.clone(), Form::AsIs)),
+            _ => None,
+        };
+        match (call.input(0)?, threshold) {
             (Value::Traced(x), Some(threshold)) => Ok(Value::Above { x: x.clone(), threshold }),
             _ => unsupported("a comparison of values that depend on samples"),
         }
@@ -239,6 +244,7 @@ impl Trace<'_> {
             let fits = (divided.is_some() || beta == 1.0)
                 && matches!(node.operation, Operation::Function(Function::Softplus { beta: 1.0, .. }))
                 && node.operands == [scaled.operand.clone()];
+            let [beta, threshold] = [beta, threshold].map(|number| as_written(number as f32));
             fits.then_some(Function::Softplus { beta, threshold })
         });
         match softplus {
@@ -257,18 +263,23 @@ impl Trace<'_> {
         let mut sum: Option<Traced> = None;
         for (i, kept) in [(1, true), (2, false)] {
             let name = format!("{}/{}", call.output(), if kept { "where" } else { "elsewhere" });
-            let part = match call.input(i)? {
-                Value::Known(known) => {
+            let known = match call.input(i)? {
+                Value::Known(known) => Some(known.clone()),
+                Value::Weight(weight) => self.mask_of(weight),
+                _ => None,
+            };
+            let part = match known {
+                Some(known) => {
                     let known = match kept {
-                        true => choose(condition, known, &zero, &mut self.budget)?,
-                        false => choose(condition, &zero, known, &mut self.budget)?,
+                        true => choose(condition, &known, &zero, &mut self.budget)?,
+                        false => choose(condition, &zero, &known, &mut self.budget)?,
                     };
                     if sum.is_some() && known.floats().is_some_and(|x| x.iter().all(|&x| x == 0.0)) {
                         continue;
                     }
                     self.graph_value(&Value::Known(Rc::new(known)), &name)?
                 }
-                _ => {
+                None => {
                     let factors = holds.iter().map(|&holds| if holds == kept { 1.0 } else { 0.0 }).collect();
                     let mask = Known { shape: condition.shape.clone(), data: Data::Float(factors) };
                     let mask = self.graph_value(&Value::Known(Rc::new(mask)), &name)?;

@@ -6,9 +6,13 @@ use crate::error::{Refusal, misfit, unsupported};
 use crate::value::{Form, Operand, Traced, Value, Weight};
 use superlinear_nets::{Arithmetic, Dense, MatrixProduct, WeightOrder};
 
-/// Whether the exporter made this name, because what it stands for has none in PyTorch.
+/// Whether an exporter made this name, because what it stands for has none in PyTorch.
 pub(crate) fn is_made_up(name: &str) -> bool {
-    name.starts_with("onnx::") || name.strip_prefix("val_").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit()))
+    let numbered = |start: &str| {
+        name.strip_prefix(start).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'_'))
+    };
+    ["onnx::", "/"].iter().any(|start| name.starts_with(start))
+        || ["val_", "scalar_tensor_default", "lifted_tensor_"].into_iter().any(numbered)
 }
 
 /// The matrix that a dense layer multiplies by, and how it stands.

@@ -11,8 +11,7 @@ impl Trace<'_> {
         if call.int("training_mode", 0) != 0 {
             return unsupported("training: export the network in evaluation (`model.eval()`)");
         }
-        let x = self.operand(call, 0)?;
-        x.expect_batch_first()?;
+        let x = self.samples(call, 0)?;
         let channels = x.shape.get(1).copied().unwrap_or(0);
         let mut operands = vec![x.operand.clone()];
         for i in [1, 2] {
@@ -83,8 +82,7 @@ impl Trace<'_> {
     }
 
     pub(super) fn instance_norm(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        let x = self.operand(call, 0)?;
-        x.expect_batch_first()?;
+        let x = self.samples(call, 0)?;
         if x.shape.len() < 3 {
             return misfit(format!("a value {:?}", x.shape), "channels and at least one more axis");
         }
@@ -93,8 +91,7 @@ impl Trace<'_> {
     }
 
     pub(super) fn group_norm(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        let x = self.operand(call, 0)?;
-        x.expect_batch_first()?;
+        let x = self.samples(call, 0)?;
         let channels = x.shape.get(1).copied().unwrap_or(0);
         let groups = match usize::try_from(call.int("num_groups", 0)) {
             Ok(groups @ 1..) if channels % groups == 0 => groups,

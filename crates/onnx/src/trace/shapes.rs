@@ -270,13 +270,9 @@ impl Trace<'_> {
         shape[along] = 0;
         let mut operands = Vec::new();
         for part in &parts {
-            let one = first.batch.is_some_and(|batch| part.shape.get(batch.axis) == Some(&1) && batch.before == 1);
-            // What is the same for all samples of a file for one of them.
-            let lone = part.batch.is_none() && one && self.fixed == Some(1);
-            let meets = part.batch == first.batch || lone;
             let fits = part.shape.len() == shape.len()
                 && part.shape.iter().zip(&shape).enumerate().all(|(i, (a, b))| i == along || a == b);
-            if !fits || !meets {
+            if !fits || part.batch != first.batch {
                 let found = format!("{} and {}", shown(&first.dims()), shown(&part.dims()));
                 return misfit(found, "shapes that differ along one axis only, and the same samples");
             }
@@ -305,15 +301,36 @@ impl Trace<'_> {
     pub(super) fn split(&mut self, call: &Call<'_>) -> Result<Vec<Value>, Refusal> {
         let x = self.operand(call, 0)?;
         let axis = axis(call.int("axis", 0), x.shape.len())?;
-        let own = x.axis(axis)?;
-        let mut start = 0;
-        let mut parts = Vec::new();
-        for (i, n) in call.lengths(x.shape[axis])?.into_iter().enumerate() {
+        self.parts(call, &x, axis, &call.lengths(x.shape[axis])?)
+    }
+
+    /// The parts of a value along one axis.
+    fn parts(&mut self, call: &Call<'_>, x: &Traced, axis: usize, lengths: &[usize]) -> Result<Vec<Value>, Refusal> {
+        let (own, mut start, mut parts) = (x.axis(axis)?, 0, Vec::new());
+        for (i, &n) in lengths.iter().enumerate() {
             let slice = Slice { axis: own, start, end: start + n, step: 1 };
-            parts.push(Value::Traced(self.along(call, &format!("part {i}"), &x, (axis, n), slice)?));
+            parts.push(Value::Traced(self.along(call, &format!("part {i}"), x, (axis, n), slice)?));
             start += n;
         }
         Ok(parts)
+    }
+
+    /// A split whose parts are taken out of a sequence.
+    pub(super) fn sequence(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
+        let x = self.operand(call, 0)?;
+        let axis = axis(call.int("axis", 0), x.shape.len())?;
+        let n = x.shape[axis];
+        let lengths = match call.known(1)? {
+            None => return unsupported("parts without an axis"),
+            Some(split) => match (&split.shape[..], &sizes(&split.integers()?)?[..]) {
+                ([], &[each]) if each > 0 => (0..n.div_ceil(each)).map(|i| each.min(n - i * each)).collect(),
+                ([_], lengths) if lengths.iter().try_fold(0_usize, |sum, &part| sum.checked_add(part)) == Some(n) => {
+                    lengths.to_vec()
+                }
+                (_, lengths) => return misfit(format!("lengths {lengths:?}"), format!("lengths that sum to {n}")),
+            },
+        };
+        Ok(Value::Sequence(self.parts(call, &x, axis, &lengths)?.into()))
     }
 
     pub(super) fn slice(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {

@@ -3,7 +3,7 @@
 use super::Trace;
 use crate::call::Call;
 use crate::error::{Refusal, misfit, unsupported};
-use crate::value::{Form, Operand, Traced, Value};
+use crate::value::{Form, Operand, Value};
 use superlinear_nets::{AveragePool, Convolution, MaxPool, Operation, Reduce, Reduction, Window};
 
 /// Attributes beyond this size are none of a network.
@@ -64,8 +64,7 @@ fn window(call: &Call<'_>, size: &[usize], kernel: &[usize]) -> Result<(Window, 
 impl Trace<'_> {
     /// Operand 0 as images, its channels, and their rows and columns, or columns alone.
     fn images(&mut self, call: &Call<'_>) -> Result<(Operand, usize, Vec<usize>), Refusal> {
-        let x = self.operand(call, 0)?;
-        x.expect_batch_first()?;
+        let x = self.samples(call, 0)?;
         let inner = x.inner();
         match inner[..] {
             [channels, columns] => {
@@ -122,8 +121,15 @@ impl Trace<'_> {
         };
         let mut operands = vec![x, kernels];
         if let Some(bias) = call.optional(2) {
-            let none = matches!(bias, Value::Known(known)
-                if known.floats().is_some_and(|numbers| numbers.iter().all(|&x| x == 0.0)));
+            // An exporter writes zeros where there is no bias, under a name that it makes of the weight's.
+            let made_up = |name: &str| name.strip_suffix("_bias") == Some(call.name_of(1));
+            let none = match bias {
+                Value::Known(known) => known.floats().is_some_and(|numbers| numbers.iter().all(|&x| x == 0.0)),
+                Value::Weight(weight) if made_up(&weight.name) => {
+                    self.fixed_numbers(call, 2)?.iter().all(|&x| x == 0.0)
+                }
+                _ => false,
+            };
             if !none {
                 operands.push(self.operand(call, 2)?.operand);
             }
@@ -146,8 +152,7 @@ impl Trace<'_> {
     }
 
     pub(super) fn global_pool(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        let x: Traced = self.operand(call, 0)?;
-        x.expect_batch_first()?;
+        let x = self.samples(call, 0)?;
         let rank = x.inner().len();
         if rank < 2 {
             return misfit(format!("{rank} axes behind the samples"), "channels and at least one more");
