@@ -66,7 +66,7 @@
 //! dependencies: it allocates what a length says, follows graphs inside of graphs without a limit, and does not read
 //! packed axes, so a small hostile file takes any amount of memory or stack.
 //!
-//! What is made of a file is limited too: 2²⁶ entries of all values of one sample together.
+//! What is made of a file is limited too: 2²⁶ entries of all values of one sample together, 2²⁴ of what is folded.
 
 mod call;
 mod dim;
@@ -77,6 +77,8 @@ mod order;
 mod proto;
 mod read;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod value;
 

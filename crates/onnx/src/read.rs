@@ -9,7 +9,7 @@ use crate::order::{name, needed};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::tensor::{self, Type};
 use crate::trace::{Emitted, Trace, is_made_up};
-use crate::value::{Budget, Form, Operand, Value, Weight};
+use crate::value::{Form, Operand, Value, Weight};
 use prost::Message;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -17,8 +17,6 @@ use std::path::Path;
 use std::rc::Rc;
 use superlinear_nets::{GraphBuilder, Model, Reshape, Transpose};
 
-/// Entries of values together, of one sample, beside the numbers of the file.
-const ENTRIES: usize = 1 << 26;
 /// Samples that a file may be for, and entries along one axis of an input.
 const LARGEST: i64 = 1 << 24;
 /// Nodes of a graph.
@@ -92,7 +90,7 @@ pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Res
     for operand in nodes.iter().flat_map(|node| &node.input) {
         *uses.entry(operand).or_insert(0) += 1;
     }
-    let mut trace = Trace::new(names.collect(), fixed, Budget::new(ENTRIES), uses, &numbers);
+    let mut trace = Trace::new(names.collect(), fixed, uses, &numbers);
     let mut reading = Reading { values: HashMap::new(), unsupported: Vec::new(), aliases: Vec::new() };
     for input in &inputs {
         match trace.input(&input.name, &input.shape, input.integer) {

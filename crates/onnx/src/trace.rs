@@ -37,7 +37,10 @@ pub(crate) struct Trace<'a> {
     names: HashSet<String>,
     /// How many names there are of one base.
     of_base: HashMap<String, usize>,
+    /// What values of one sample may still take.
     pub(crate) budget: Budget,
+    /// What known tensors may still take.
+    pub(crate) known: Budget,
     /// The number of samples that the file is for, if it is fixed to 2 or more.
     pub(crate) fixed: Option<usize>,
     /// The file is for one sample at a time: what it computes is done for each, with its axis of length 1.
@@ -55,7 +58,6 @@ impl<'a> Trace<'a> {
     pub(crate) fn new(
         names: HashSet<String>,
         fixed: Option<usize>,
-        budget: Budget,
         uses: HashMap<&'a str, usize>,
         numbers: &'a dyn Fn(&str) -> Option<Rc<Known>>,
     ) -> Self {
@@ -68,7 +70,8 @@ impl<'a> Trace<'a> {
             of_base: HashMap::new(),
             single: fixed == Some(1),
             sources: HashMap::new(),
-            budget,
+            budget: Budget::new(1 << 26),
+            known: Budget::new(1 << 24),
             fixed: fixed.filter(|&n| n > 1),
             uses,
             numbers,
@@ -95,7 +98,7 @@ impl<'a> Trace<'a> {
             "Size" => return unsupported("the number of entries of a value"),
             _ => {}
         }
-        if let Some(known) = fold(call, &mut self.budget)? {
+        if let Some(known) = fold(call, &mut self.known)? {
             return Ok(known.into_iter().map(|known| Value::Known(Rc::new(known))).collect());
         }
         self.expect_masks_in_softmax(call)?;

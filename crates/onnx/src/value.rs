@@ -129,12 +129,13 @@ pub(crate) fn shown(dims: &[Dim]) -> String {
 /// Entries that may still be made of a file, so that a small one does not take much memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Budget {
+    all: usize,
     left: usize,
 }
 
 impl Budget {
     pub(crate) fn new(entries: usize) -> Self {
-        Self { left: entries }
+        Self { all: entries, left: entries }
     }
 
     pub(crate) fn charge(&mut self, shape: &[usize]) -> Result<(), Refusal> {
@@ -144,7 +145,9 @@ impl Budget {
                 self.left = left;
                 Ok(())
             }
-            None => misfit(format!("a value {shape:?}"), "fewer entries of all values together, 2²⁶"),
+            None => {
+                misfit(format!("a value {shape:?}"), format!("at most {} entries of all values together", self.all))
+            }
         }
     }
 }

@@ -271,8 +271,8 @@ impl Trace<'_> {
             let part = match known {
                 Some(known) => {
                     let known = match kept {
-                        true => choose(condition, &known, &zero, &mut self.budget)?,
-                        false => choose(condition, &zero, &known, &mut self.budget)?,
+                        true => choose(condition, &known, &zero, &mut self.known)?,
+                        false => choose(condition, &zero, &known, &mut self.known)?,
                     };
                     if sum.is_some() && known.floats().is_some_and(|x| x.iter().all(|&x| x == 0.0)) {
                         continue;
