@@ -9,16 +9,19 @@
 //! | [`arrays`] | arrays from other programs: npy, npz, safetensors |
 //! | [`records`] | our own records, with and without a right checksum |
 //! | [`images`] | IDX, CIFAR-10, and the archives that data sets are imported from |
+//! | [`networks`] | networks in ONNX files |
 //! | `words` | `results.json`, plans and command lines |
 
 pub mod arrays;
 pub mod images;
+pub mod networks;
 pub mod records;
 #[cfg(feature = "xtask")]
 pub mod words;
 
 pub use arrays::{npy, npz, safetensors};
 pub use images::{archive, cifar, idx};
+pub use networks::onnx;
 pub use records::record;
 #[cfg(feature = "xtask")]
 pub use records::run_record;
@@ -39,6 +42,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("manifest", manifest),
     ("npy", npy),
     ("npz", npz),
+    ("onnx", onnx),
     #[cfg(feature = "xtask")]
     ("plan", plan),
     ("record", record),

@@ -85,3 +85,7 @@ mod value;
 pub use error::{OnnxError, Unsupported};
 pub use model::{Input, Layout, OnnxModel, Parameter};
 pub use read::{Options, from_bytes, read, read_with};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

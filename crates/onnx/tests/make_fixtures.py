@@ -1,10 +1,10 @@
 """Writes `tests/fixtures/onnx`: networks by both of PyTorch's exporters, and their derivatives in double precision.
 
 Needs torch, onnx, onnxscript, safetensors and numpy; made with torch 2.15 and onnx 1.23. Run from the repository's
-root. For every network NAME there are NAME.onnx, NAME.dynamo.onnx, NAME.optimized.onnx (whose exporter folds weights and
-constants into others) and NAME.safetensors: parameters `p/…`, the direction `v/…`, the gradient `g/…` and the Hessian
-product `hv/…` of the mean cross-entropy in all of them, input `x`, classes `y` and `logits`. NAME.fixedB.onnx is for B
-samples only.
+root. For every network NAME there are NAME.onnx, NAME.dynamo.onnx, NAME.optimized.onnx (whose exporter folds weights
+and constants into others) and NAME.safetensors: parameters `p/…`, the direction `v/…`, the gradient `g/…` and the
+Hessian product `hv/…` of the mean cross-entropy in all of them, input `x`, classes `y` and `logits`. NAME.fixedB.onnx
+is for B samples only.
 """
 
 import pathlib
