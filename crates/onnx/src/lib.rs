@@ -68,9 +68,11 @@
 //!
 //! What is made of a file is limited too: 2²⁶ entries of all values of one sample together, 2²⁴ of what is folded.
 
+mod build;
 mod call;
 mod dim;
 mod error;
+mod fold;
 mod known;
 mod model;
 mod order;

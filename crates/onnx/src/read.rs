@@ -1,21 +1,22 @@
 //! From the bytes of a file to a model.
 
 use crate::OnnxError;
+use crate::build::{build, turned};
 use crate::call::Call;
 use crate::error::{Refusal, Unsupported};
 use crate::known::Known;
-use crate::model::{Input, Layout, OnnxModel, Parameter};
+use crate::model::{Input, OnnxModel};
 use crate::order::{name, needed};
 use crate::proto::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use crate::tensor::{self, Type};
-use crate::trace::{Emitted, Trace, is_made_up};
-use crate::value::{Form, Operand, Value, Weight};
+use crate::trace::{Trace, is_made_up};
+use crate::value::{Operand, Value, Weight};
 use prost::Message;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
-use superlinear_nets::{GraphBuilder, Model, Reshape, Transpose};
+use superlinear_nets::Model;
 
 /// Samples that a file may be for, and entries along one axis of an input.
 const LARGEST: i64 = 1 << 24;
@@ -128,9 +129,7 @@ pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Res
     }
     let last = reading.last(output, &mut trace)?;
     let aliases = std::mem::take(&mut reading.aliases);
-    let (nodes, constants) = (trace.nodes, trace.constants);
-    let live = live(&nodes, &last);
-    let built = build(&inputs, graph, &tensors, (nodes, constants), &live, &last)?;
+    let built = build(&inputs, graph, &tensors, (trace.nodes, trace.constants), &last)?;
     let model = Model::new(built.graph, |name| match built.constants.get(name) {
         Some(constant) => Some(constant.clone()),
         None => {
@@ -425,120 +424,3 @@ const READ: &[&str] = &[
     "Where",
     "Xor",
 ];
-
-/// The nodes that `last` depends on, by position.
-fn live(nodes: &[Emitted], last: &str) -> Vec<bool> {
-    let mut wanted: HashSet<&str> = HashSet::from([last]);
-    let mut live = vec![false; nodes.len()];
-    // Operands come before their users.
-    for (position, node) in nodes.iter().enumerate().rev() {
-        if wanted.contains(&*node.name) {
-            live[position] = true;
-            wanted.extend(node.operands.iter().filter_map(|operand| match operand {
-                Operand::Named(name) => Some(&**name),
-                Operand::Weight(..) => None,
-            }));
-        }
-    }
-    live
-}
-
-/// A graph, with what its tensors are.
-struct Built {
-    graph: superlinear_nets::Graph,
-    constants: HashMap<String, Vec<f64>>,
-    forms: HashMap<String, Form>,
-    parameters: Vec<Parameter>,
-}
-
-type Parts = (Vec<Emitted>, Vec<(String, Vec<usize>, Vec<f64>)>);
-
-/// The graph of what has been read.
-fn build(
-    inputs: &[Input],
-    file: &GraphProto,
-    tensors: &HashMap<&str, &TensorProto>,
-    (nodes, constants): Parts,
-    live: &[bool],
-    last: &str,
-) -> Result<Built, OnnxError> {
-    let nodes: Vec<Emitted> = nodes.into_iter().zip(live).filter(|(_, live)| **live).map(|(node, _)| node).collect();
-    let mut uses: HashMap<&str, BTreeSet<Form>> = HashMap::new();
-    let mut wanted: HashSet<&str> = HashSet::new();
-    for operand in nodes.iter().flat_map(|node| &node.operands) {
-        match operand {
-            Operand::Weight(name, form) => _ = uses.entry(name).or_default().insert(*form),
-            Operand::Named(name) => _ = wanted.insert(name),
-        }
-    }
-    let mut builder = GraphBuilder::new();
-    for input in inputs {
-        builder = builder.input(&*input.name, &*input.shape);
-    }
-    let (mut forms, mut parameters) = (HashMap::new(), Vec::new());
-    // A weight that is used in two forms stays as it is, and nodes make the others of it.
-    let mut made = Vec::new();
-    for tensor in file.initializer.iter().filter(|tensor| tensors.contains_key(&*tensor.name)) {
-        let Some(used) = uses.get(&*tensor.name) else { continue };
-        let (_, file_shape) = tensor::header(tensor)?;
-        let form = match used.first() {
-            Some(&form) if used.len() == 1 => form,
-            _ => Form::AsIs,
-        };
-        builder = builder.parameter(&*tensor.name, formed(&file_shape, form));
-        made.extend(used.iter().filter(|other| **other != form).map(|&other| (tensor, other, file_shape.clone())));
-        let layout = match form {
-            Form::AsIs => Layout::AsInFile,
-            Form::Transposed => Layout::Transposed,
-            Form::Row => Layout::Row,
-        };
-        parameters.push(Parameter { name: tensor.name.clone(), file_shape, layout });
-        forms.insert(tensor.name.clone(), form);
-    }
-    for (tensor, form, file_shape) in made {
-        let name = other_form(&tensor.name, form);
-        builder = match form {
-            Form::Transposed => builder.node(name, Transpose { axes: vec![1, 0] }, [&*tensor.name]),
-            _ => builder.node(name, Reshape { shape: formed(&file_shape, form) }, [&*tensor.name]),
-        };
-    }
-    let mut numbers = HashMap::new();
-    for (name, shape, constant) in constants {
-        if wanted.contains(&*name) {
-            builder = builder.constant(&*name, shape);
-            numbers.insert(name, constant);
-        }
-    }
-    for node in &nodes {
-        let operands = node.operands.iter().map(|operand| match operand {
-            Operand::Named(name) => name.clone(),
-            Operand::Weight(name, form) if forms.get(name) == Some(form) => name.clone(),
-            Operand::Weight(name, form) => other_form(name, *form),
-        });
-        builder = builder.node(&*node.name, node.operation.clone(), operands);
-    }
-    Ok(Built { graph: builder.build(last)?, constants: numbers, forms, parameters })
-}
-
-/// What a weight in a form beside its own is called.
-fn other_form(name: &str, form: Form) -> String {
-    format!("{name}/{}", if form == Form::Transposed { "turned" } else { "row" })
-}
-
-fn formed(shape: &[usize], form: Form) -> Vec<usize> {
-    match (form, shape) {
-        (Form::Transposed, [rows, columns]) => vec![*columns, *rows],
-        (Form::Row, [c_out, c_in, k]) => vec![*c_out, *c_in, 1, *k],
-        _ => shape.to_vec(),
-    }
-}
-
-/// The numbers of a tensor of the file in another form.
-fn turned(numbers: &[f64], shape: &[usize], form: Form) -> Vec<f64> {
-    match (form, shape) {
-        (Form::Transposed, &[rows, columns]) => {
-            (0..columns).flat_map(|j| (0..rows).map(move |i| numbers[i * columns + j])).collect()
-        }
-        _ => numbers.to_vec(),
-    }
-}

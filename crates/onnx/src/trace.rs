@@ -1,20 +1,23 @@
 //! From the nodes of a file to those of a graph: what is shared by all operations.
 
 mod arithmetic;
+mod functions;
 mod layers;
 mod normalise;
+mod samples;
 mod shapes;
 mod windows;
 
 pub(crate) use layers::is_made_up;
 
-use crate::call::{Call, as_written};
+use crate::call::Call;
 use crate::error::{Refusal, misfit, unsupported};
-use crate::known::{Data, Known, fold};
-use crate::value::{Batch, Budget, Form, Operand, Traced, Value, Weight, inner, shown};
+use crate::fold::fold;
+use crate::known::{Data, Known};
+use crate::value::{Batch, Budget, Form, Operand, Traced, Value, Weight};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
-use superlinear_nets::{Function, Operation, Reduction, Transpose};
+use superlinear_nets::{Operation, Reduction, Transpose};
 
 /// What `−∞` becomes, which `e` to the power of is 0 in both precisions.
 const MASKED: f64 = -1e30;
@@ -316,82 +319,6 @@ impl<'a> Trace<'a> {
             ref numbers => misfit(format!("{} numbers in {}", numbers.len(), call.name_of(i)), "one"),
         }
     }
-
-    fn identity(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        if call.node.op_type == "Dropout" {
-            let training = match call.optional(2) {
-                Some(Value::Known(known)) => known.data != Data::Bool(vec![false]),
-                training => training.is_some(),
-            };
-            if training {
-                return unsupported("dropout in training: export the network in evaluation (`model.eval()`)");
-            }
-        }
-        call.input(0).cloned()
-    }
-
-    fn cast(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        let to = if call.node.op_type == "Cast" { crate::tensor::Type::of(call.int("to", 0) as i32) } else { None };
-        let integer = matches!(call.input(0)?, Value::Traced(traced) if traced.integer);
-        match (call.input(0)?, to, call.optional(1)) {
-            // Ids stay whole numbers in either type.
-            (Value::Traced(traced), Some(to), _) if integer && to != crate::tensor::Type::Bool => {
-                Ok(Value::Traced(Traced { integer: !to.is_float(), ..traced.clone() }))
-            }
-            (value @ (Value::Traced(_) | Value::Weight(_)), Some(to), _) if to.is_float() => Ok(value.clone()),
-            // One type of floating-point numbers is like another.
-            (value @ (Value::Traced(_) | Value::Weight(_)), None, Some(Value::Traced(like))) if !like.integer => {
-                Ok(value.clone())
-            }
-            (value @ (Value::Traced(_) | Value::Weight(_)), None, Some(Value::Weight(_))) => Ok(value.clone()),
-            (Value::Known(known), None, Some(Value::Traced(Traced { integer: false, .. }) | Value::Weight(_))) => {
-                match known.data {
-                    Data::Float(_) => Ok(Value::Known(known.clone())),
-                    _ => {
-                        let numbers = known.integers()?.into_iter().map(|x| x as f64).collect();
-                        Ok(Value::Known(Rc::new(Known { shape: known.shape.clone(), data: Data::Float(numbers) })))
-                    }
-                }
-            }
-            _ => unsupported("a cast of a value that depends on samples to whole numbers or booleans"),
-        }
-    }
-
-    fn function(&mut self, call: &Call<'_>) -> Result<Value, Refusal> {
-        let (op, alpha) = (&*call.node.op_type, |default: f64| call.float("alpha", default));
-        let function = match op {
-            "Relu" => Function::Relu,
-            "LeakyRelu" => Function::LeakyRelu { slope: alpha(0.01)? },
-            "Elu" => Function::Elu { alpha: alpha(1.0)? },
-            "Gelu" => match &*call.text("approximate", "none") {
-                "none" => Function::Gelu,
-                "tanh" => Function::GeluTanh,
-                other => return unsupported(format!("approximate {other:?}")),
-            },
-            "Sigmoid" => Function::Sigmoid,
-            "Tanh" => Function::Tanh,
-            // Equal to `x` in both precisions where it is above the threshold.
-            "Softplus" => Function::Softplus { beta: 1.0, threshold: 80.0 },
-            "Erf" => Function::Erf,
-            "Exp" => Function::Exp,
-            "Log" => Function::Log,
-            "Sqrt" => Function::Sqrt,
-            "Reciprocal" => Function::Reciprocal,
-            "Abs" => Function::Abs,
-            "Neg" => Function::Negate,
-            "Clip" => {
-                // Once attributes, and read like those.
-                let number = |i: usize| Ok(as_written(self.fixed_number(call, i)? as f32));
-                let bound = |i: usize, open: f64| call.optional(i).map_or(Ok(open), |_| number(i));
-                Function::Hardtanh { min: bound(1, f64::MIN)?, max: bound(2, f64::MAX)? }
-            }
-            "HardSigmoid" | "HardSwish" | "Selu" | "Mish" | "PRelu" | "Softsign" => return self.composed(call),
-            _ => return unsupported(""),
-        };
-        let x = self.operand(call, 0)?;
-        let operand = self.emit(call, "", function, vec![x.operand.clone()]);
-        Ok(Value::Traced(self.traced(operand, x.shape, x.batch)?))
-    }
 }
 
 /// Numbers with `−∞` made finite, and whether there was any.
@@ -464,120 +391,4 @@ fn shape(call: &Call<'_>) -> Result<Known, Refusal> {
     };
     let (start, end) = (bound("start", 0), bound("end", dims.len()));
     Ok(Known::ints(dims.get(start..end.max(start)).unwrap_or_default().to_vec()))
-}
-
-/// Operands in the graph, the axes that both broadcast to, and where samples are.
-type Aligned = ([Operand; 2], Vec<usize>, Option<Batch>);
-
-/// What two values share of their axes: that of samples, counted from behind.
-fn same_batch(a: &Traced, b: &Traced) -> Result<Option<(usize, Batch, usize)>, Refusal> {
-    let from_behind = |x: &Traced| x.batch.map(|batch| (x.shape.len() - batch.axis, batch, x.shape[batch.axis]));
-    match (from_behind(a), from_behind(b)) {
-        (Some((i, left, n)), Some((j, right, m))) if (i, left.before, n) != (j, right.before, m) => {
-            misfit(format!("{} and {}", shown(&a.dims()), shown(&b.dims())), "samples along one axis of both")
-        }
-        (found, other) => Ok(found.or(other)),
-    }
-}
-
-impl Trace<'_> {
-    /// Two operands whose last `skip` axes are left alone and whose others broadcast, in the graph too: their operands
-    /// there, the broadcast axes and where samples are.
-    fn aligned(&mut self, call: &Call<'_>, pair: [Traced; 2], skip: usize) -> Result<Aligned, Refusal> {
-        let [a, b] = &pair;
-        let lead = |x: &Traced| x.shape[..x.shape.len() - skip].to_vec();
-        let shared = same_batch(a, b)?;
-        let rank = a.shape.len().max(b.shape.len());
-        let batch = match shared {
-            Some((i, _, _)) if i <= skip => {
-                let found = format!("{} and {}", shown(&a.dims()), shown(&b.dims()));
-                return misfit(found, "samples along an axis in front");
-            }
-            Some((i, batch, _)) => Some(Batch { axis: rank - i, ..batch }),
-            None => None,
-        };
-        let shape = crate::known::broadcast(&lead(a), &lead(b))?;
-        let left = self.meeting(call, "left", a, shared)?;
-        let right = self.meeting(call, "right", b, shared)?;
-        Ok(([left, right], shape, batch))
-    }
-
-    /// The operand for `x` beside a value whose samples stand along an axis, counted from behind: one of length 1 meets
-    /// it.
-    fn meeting(
-        &mut self,
-        call: &Call<'_>,
-        part: &str,
-        x: &Traced,
-        shared: Option<(usize, Batch, usize)>,
-    ) -> Result<Operand, Refusal> {
-        let (Some((from_behind, _, n)), None) = (shared, x.batch) else { return Ok(x.operand.clone()) };
-        match x.shape.len().checked_sub(from_behind) {
-            None => Ok(x.operand.clone()),
-            Some(axis) if x.shape[axis] != 1 => {
-                misfit(format!("a value {} without samples", shown(&x.dims())), format!("axis {axis} of length 1"))
-            }
-            Some(_) if n > 1 => Ok(x.operand.clone()),
-            Some(axis) => {
-                let own = inner(&x.shape, Some(Batch { axis, before: 1 }));
-                Ok(self.reshaped(call, part, x, own))
-            }
-        }
-    }
-
-    /// A value with other axes in the graph, if they are others.
-    pub(crate) fn reshaped(&mut self, call: &Call<'_>, part: &str, x: &Traced, to: Vec<usize>) -> Operand {
-        if x.inner() == to {
-            return x.operand.clone();
-        }
-        let (mut operand, mut inner) = (x.operand.clone(), x.inner());
-        while let Operand::Named(name) = &operand
-            && let Some((source, shape)) = self.sources.get(name)
-        {
-            (operand, inner) = (source.clone(), shape.clone());
-        }
-        if inner == to {
-            return operand;
-        }
-        let made = self.emit(call, part, superlinear_nets::Reshape { shape: to }, vec![operand.clone()]);
-        if let Operand::Named(name) = &made {
-            self.sources.insert(name.clone(), (operand, inner));
-        }
-        made
-    }
-
-    /// Operand `i` with samples along the first axis and nothing else.
-    pub(crate) fn samples(&mut self, call: &Call<'_>, i: usize) -> Result<Traced, Refusal> {
-        let x = self.operand(call, i)?;
-        self.with_samples(call, x)
-    }
-
-    pub(crate) fn with_samples(&mut self, call: &Call<'_>, x: Traced) -> Result<Traced, Refusal> {
-        if self.single && x.batch.is_none() && x.shape.first() == Some(&1) {
-            let operand = self.reshaped(call, "one", &x, x.shape[1..].to_vec());
-            return Ok(Traced { operand, batch: Some(Batch { axis: 0, before: 1 }), ..x });
-        }
-        x.expect_batch_first()?;
-        Ok(x)
-    }
-
-    /// An input of the file, with an axis of samples of open length or of length 1.
-    pub(crate) fn input(&mut self, name: &str, shape: &[usize], integer: bool) -> Result<Traced, Refusal> {
-        let axes = [&[1], shape].concat();
-        let operand = Operand::Named(name.to_owned());
-        let mut input = self.traced(operand, axes.clone(), Some(Batch { axis: 0, before: 1 }))?;
-        input.integer = integer;
-        if self.single {
-            let made = self.emit_as(
-                &format!("{name}/of one"),
-                superlinear_nets::Reshape { shape: axes }.into(),
-                vec![input.operand.clone()],
-            );
-            if let Operand::Named(made) = &made {
-                self.sources.insert(made.clone(), (input.operand, shape.to_vec()));
-            }
-            input = Traced { operand: made, batch: None, ..input };
-        }
-        Ok(input)
-    }
 }

@@ -3,7 +3,8 @@
 use super::Trace;
 use crate::call::{Call, as_written};
 use crate::error::{Refusal, misfit, unsupported};
-use crate::known::{Data, Known, choose};
+use crate::fold::choose;
+use crate::known::{Data, Known};
 use crate::value::{Form, Operand, Traced, Value};
 use std::rc::Rc;
 use superlinear_nets::{Arithmetic, Function, Operation};
