@@ -66,7 +66,8 @@
 //! dependencies: it allocates what a length says, follows graphs inside of graphs without a limit, and does not read
 //! packed axes, so a small hostile file takes any amount of memory or stack.
 //!
-//! What is made of a file is limited too: 2²⁶ entries of all values of one sample together, 2²⁴ of what is folded.
+//! What is made of a file is limited too: 2²⁶ entries of all values of one sample together, whose index maps take 4
+//! bytes each, and 2²⁴ of what is folded.
 
 mod build;
 mod call;

@@ -388,6 +388,15 @@ fn hostile_files_are_small_errors() {
     }
     let wide = File::new(&[0, 2, 1]).ints("to", &[1, 1, 1 << 28]).node("Expand", &["x", "to"], "y", &[]);
     assert!(wide.refused().contains("entries of all values"));
+    // Each value fits, all of them do not.
+    let mut sums = File::new(&[0, 2, 1]).ints("to", &[1, 1, 1 << 21]).node("Expand", &["x", "to"], "e", &[]);
+    sums = sums.ints("axis", &[2]).node("ReduceSum", &["e", "axis"], "s0", &[]);
+    for i in 0..40 {
+        sums = sums.node("ReduceSum", &["e", "axis"], &format!("t{i}"), &[]);
+        let names = [format!("s{i}"), format!("t{i}"), format!("s{}", i + 1)];
+        sums = sums.node("Add", &[&names[0], &names[1]], &names[2], &[]);
+    }
+    assert!(sums.node("Relu", &["s40"], "y", &[]).refused().contains("entries of all values"));
     // A length of 2 GiB, and messages in each other.
     let cut = [0x3a, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0a];
     assert!(matches!(from_bytes(&cut, None, &Options::default()), Err(OnnxError::Protobuf(_))));

@@ -139,6 +139,8 @@ impl Trace<'_> {
         };
         let inner: Vec<usize> = on.iter().map(|&i| x.axis(i)).collect::<Result<_, _>>()?;
         let keeps_axes = call.int("keepdims", 1) != 0;
+        // Its index map is as long as what it sums up.
+        self.budget.charge(&x.shape)?;
         let reduce = Reduce { reduction, axes: inner, keeps_axes };
         let operand: Operand = self.emit(call, "", reduce, vec![x.operand]);
         let gone = |i: &usize| on.contains(i);

@@ -159,6 +159,7 @@ impl Trace<'_> {
         }
         let mut shape = x.shape.clone();
         shape[2..].fill(1);
+        self.budget.charge(&x.shape)?;
         let mean = Reduce { reduction: Reduction::Mean, axes: (1..rank).collect(), keeps_axes: true };
         let operand = self.emit(call, "", mean, vec![x.operand]);
         Ok(Value::Traced(self.traced(operand, shape, x.batch)?))
