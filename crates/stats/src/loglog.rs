@@ -95,6 +95,22 @@ impl Dropped {
     }
 }
 
+impl std::fmt::Display for Dropped {
+    /// The causes that there are: `3 below the noise floor, 1 with y ≤ 0`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let causes = [
+            (self.non_finite, "not finite"),
+            (self.non_positive_x, "with x ≤ 0"),
+            (self.below_noise_floor, "with x below its noise floor"),
+            (self.non_positive_y, "with y ≤ 0"),
+            (self.ordinate_below_floor, "with y below its noise floor"),
+        ];
+        let words = causes.iter().filter(|(n, _)| *n > 0).map(|(n, cause)| format!("{n} {cause}"));
+        let words = words.collect::<Vec<_>>().join(", ");
+        f.write_str(if words.is_empty() { "none" } else { &words })
+    }
+}
+
 impl std::ops::Add for Dropped {
     type Output = Self;
 
@@ -293,6 +309,8 @@ mod tests {
         let config = FitConfig { ordinate_floor: Some(floor), ..FitConfig::top(5) };
         let fit = fit_with(&x, &y, &config).unwrap();
         assert_eq!((fit.n_used, fit.dropped.ordinate_below_floor, fit.dropped.total()), (3, 2, 2));
+        assert_eq!(fit.dropped.to_string(), "2 with y below its noise floor");
+        assert_eq!(Dropped::default().to_string(), "none");
         assert!((fit.slope - 2.0).abs() < 1e-14);
         let all = FitConfig { ordinate_floor: Some(100.0), ..config };
         assert_eq!(fit_with(&x, &y, &all), Err(FitError::TooFewPoints { usable: 0, considered: 5 }));

@@ -192,7 +192,14 @@ fn a_spectrum_is_interrupted_between_products() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    for stage in ["pairs  3 of 3 converged", "diagonals  of H, Σ and M₂ along 3 vectors", "trace  "] {
+    // So tiny a network answers less than one in three of three classes right, and that is said.
+    for stage in [
+        "network  mean loss",
+        "warning  the accuracy of 0.56 % is less than the 33.33 %",
+        "pairs  3 of 3 converged",
+        "diagonals  of H, Σ and M₂ along 3 vectors",
+        "trace  ",
+    ] {
         let line = lines.next().unwrap();
         assert!(line.trim_start().starts_with(stage), "{line}");
     }
