@@ -170,7 +170,7 @@ impl Manifest {
     /// Whether every other file of the results in `dir` is as it was written.
     pub fn files_are_intact(&self, dir: &Path) -> bool {
         self.files.iter().all(|(name, hash)| {
-            superlinear_store::whole::read(dir.join(name)).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash)
+            superlinear_store::whole::read(&dir.join(name)).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash)
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing here has `P × P` entries: the operators of `superlinear-curvature`, the iterations of `superlinear-spectra`.
 
 mod by_layer;
+mod chain;
 mod exponents;
 mod fit;
 mod subject;
@@ -12,6 +13,7 @@ use crate::observer::Observer;
 use crate::parameters;
 use anyhow::{Result, bail};
 pub use by_layer::{Alone, LayerShare};
+pub use chain::{GRAPHS, ORDER};
 pub use exponents::{Exponent, Gamma, ritz_errors, told_apart};
 use faer::matrix_free::LinOp;
 pub use fit::Fit;
@@ -79,25 +81,31 @@ pub enum Of {
         id: String,
     },
     /// A network of dense layers from files.
-    Files {
-        /// Tensors `<layer>.weight` and `<layer>.bias`, safetensors.
-        weights: PathBuf,
-        /// `x` and the classes `y`, npz.
-        data: PathBuf,
-        /// The loss.
-        loss: Loss,
-        /// What stands between two layers.
-        activation: Activation,
-        /// The size of a mini-batch, which `C = Σ/B` is of.
-        batch: NonZeroUsize,
-    },
+    Files(Files),
+}
+
+/// A network and samples in files.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Tensors `<layer>.weight` and `<layer>.bias`, safetensors.
+    pub weights: PathBuf,
+    /// `x`, the classes `y` and, to check the network by, its `logits`, npz.
+    pub data: PathBuf,
+    /// The loss.
+    pub loss: Loss,
+    /// What stands between two layers; needed where there are two.
+    pub activation: Option<Activation>,
+    /// The layers by name, first to last; none where their shapes leave no choice.
+    pub order: Vec<String>,
+    /// The size of a mini-batch, which `C = Σ/B` is of.
+    pub batch: NonZeroUsize,
 }
 
 impl Question {
     /// For messages.
     fn of_what(&self) -> String {
         match &self.of {
-            Of::Files { data, .. } => data.display().to_string(),
+            Of::Files(Files { data, .. }) => data.display().to_string(),
             Of::Run { id, .. } => format!("run {id}"),
         }
     }
@@ -105,9 +113,11 @@ impl Question {
     /// Everything that determines the answer, in words.
     pub fn words(&self) -> String {
         let of = match &self.of {
-            Of::Files { weights, data, loss, activation, batch } => {
+            Of::Files(Files { weights, data, loss, activation, order, batch }) => {
                 let [weights, data] = [weights, data].map(|file| file.display());
-                format!("{weights} on {data}, loss {loss}, {activation}, batch {batch}")
+                let activation = activation.map_or_else(|| "no activation".to_owned(), |found| found.to_string());
+                let order = if order.is_empty() { String::new() } else { format!(", order {}", order.join(",")) };
+                format!("{weights} on {data}, loss {loss}, {activation}{order}, batch {batch}")
             }
             Of::Run { out, id } => format!("run {id} of {}", out.display()),
         };
@@ -124,7 +134,7 @@ impl Question {
     /// default.
     pub fn name(&self) -> String {
         let of = match &self.of {
-            Of::Files { weights, .. } => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Of::Files(Files { weights, .. }) => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Of::Run { id, .. } => id.clone(),
         };
         let mut name = format!("{of}-{}", self.params.join("+"));
@@ -229,11 +239,17 @@ pub struct Prepared {
 /// When there is no such run or parameter, or a number cannot be.
 pub fn prepare(question: &Question) -> Result<Prepared> {
     let asked = Asked::of(question)?;
-    let selection = parameters::select(&asked.architecture(), &question.params)?;
+    let selection = parameters::select_by(&asked.architecture(), asked.layers(), &question.params)?;
     let available = asked.n_samples();
     let n_samples = question.samples.map_or(available, usize::from);
     if question.top.get() > selection.n_params() {
         bail!("--top {}: {} has {} parameters", question.top, question.params.join(","), selection.n_params());
+    }
+    // Two products a pair, and a block, are the least that an iteration may begin with.
+    let LanczosConfig { max_products, block, .. } = LanczosConfig::default();
+    let most = (max_products - block) / 2;
+    if question.top.get() > most {
+        bail!("--top {}: expected at most {most}; for all of a spectrum, --probes gives its density", question.top);
     }
     if n_samples > available {
         bail!("--samples {n_samples}: {} has {available} training images", question.of_what());
@@ -285,6 +301,13 @@ fn measure_over(
 ) -> Result<Found> {
     let n_samples = images.n_samples();
     let fit = Fit::of(&subject.net, subject.loss, images);
+    for note in &subject.notes {
+        observer.note("files", note);
+    }
+    if subject.batch > n_samples {
+        let (batch, n) = (subject.batch, n_samples);
+        observer.note("batch", &format!("C = Σ/{n}: the run's batches of {batch} are larger than these {n} images"));
+    }
     observer.note("network", &fit.words());
     if let Some(warning) = fit.warning() {
         observer.note("warning", &warning);

@@ -81,7 +81,7 @@ fn a_spectrum_agrees_with_the_dense_one_on_any_number_of_threads() {
     let files = ["weights.safetensors", "data.npz"].map(|file| exported.join(file));
     let of_files = |weights: &Path, data: &Path, further: &[&str]| {
         let mut args = vec!["spectrum", "--weights", text(weights), "--data", text(data), "--params", "fc2"];
-        args.extend(["--top", "10", "--loss", "mse"]);
+        args.extend(["--top", "10", "--loss", "mse", "--activation", "relu"]);
         args.extend(further);
         args.into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
