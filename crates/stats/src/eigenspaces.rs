@@ -1,8 +1,8 @@
 //! Directions whose eigenvalues cannot be told apart, and what of a diagonal does not depend on the basis among them.
 //!
-//! Inside an eigenspace any orthonormal basis is one of eigenvectors, so a single `X_ii = v_iᵀXv_i` there means nothing.
-//! The mean over the eigenspace does: it is `tr(PXP)/dim` with the projection `P` on it. So a power law has one point
-//! an eigenspace. Where all eigenvalues are told apart, nothing changes, to the last bit.
+//! Inside an eigenspace any orthonormal basis is one of eigenvectors, so a single `X_ii = v_iᵀXv_i` there means
+//! nothing. The mean over the eigenspace does: it is `tr(PXP)/dim` with the projection `P` on it. So a power law has
+//! one point an eigenspace. Where all eigenvalues are told apart, nothing changes, to the last bit.
 
 use crate::ols::{FitError, MIN_POINTS};
 use std::ops::Range;

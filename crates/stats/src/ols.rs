@@ -89,8 +89,8 @@ pub enum FitError {
     },
     /// Directions have too few eigenvalues that can be told apart.
     #[error(
-        "{directions} directions have {distinct} distinct eigenvalues: expected at least {MIN_POINTS} (they spread over \
-         {spread:.1e} and are known to {error:.1e})"
+        "{directions} directions have {distinct} distinct eigenvalues: expected at least {MIN_POINTS} (they spread \
+         over {spread:.1e} and are known to {error:.1e})"
     )]
     TooFewEigenspaces {
         /// Eigenvalues told apart.

@@ -27,7 +27,7 @@ fn payload(bytes: &[u8]) -> usize {
 /// where settings, shapes and counts stand.
 fn changed(whole: &[u8], k: u64) -> Vec<u8> {
     let (from, to) = (payload(whole), whole.len() - DIGEST);
-    let within = if k % 2 == 0 { (to - from).min(200) } else { to - from };
+    let within = if k.is_multiple_of(2) { (to - from).min(200) } else { to - from };
     let at = from + (mixed(k) % within as u64) as usize;
     let mut bytes = whole[..to].to_vec();
     match k % 4 {
