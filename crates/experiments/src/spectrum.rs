@@ -239,7 +239,11 @@ pub struct Prepared {
 /// When there is no such run or parameter, or a number cannot be.
 pub fn prepare(question: &Question) -> Result<Prepared> {
     let asked = Asked::of(question)?;
-    let selection = parameters::select_by(&asked.architecture(), asked.layers(), &question.params)?;
+    let layers = asked.layers();
+    // The layers of a file go by their names without wrappers.
+    let named = |name: &String| if layers.is_empty() { name.clone() } else { chain::bare(name.trim()).to_owned() };
+    let params: Vec<String> = question.params.iter().map(named).collect();
+    let selection = parameters::select_by(&asked.architecture(), layers, &params)?;
     let available = asked.n_samples();
     let n_samples = question.samples.map_or(available, usize::from);
     if question.top.get() > selection.n_params() {

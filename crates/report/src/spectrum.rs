@@ -244,10 +244,13 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
                 "n_used": fit.n_used, "n_dropped": fit.dropped.total(),
             })
         };
-        let alone = layer.alone.as_ref().map(|alone| json!({ "c": fit(&alone.c), "m2": fit(&alone.m2) }));
-        json!({ "name": layer.name, "shares": layer.shares, "gamma_alone": alone })
+        let mut found = json!({ "name": layer.name, "shares": layer.shares });
+        if let Some(alone) = &layer.alone {
+            found["gamma_alone"] = json!({ "c": fit(&alone.c), "m2": fit(&alone.m2) });
+        }
+        found
     };
-    json!({
+    let mut summary = json!({
         "schema": 3,
         "of": subject.origin,
         "parameters": question.params,
@@ -290,11 +293,15 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
             "value": found.trace.value, "standard_error": found.trace.standard_error,
             "exact": found.trace.stop == TraceStop::Exact, "products": found.trace.products,
         },
-        "density": density,
         "products": found.products,
         "wall_s": found.wall_s,
         "provenance": by,
-    })
+    });
+    // What is not there is absent, not null.
+    if let Some(density) = density {
+        summary["density"] = density;
+    }
+    summary
 }
 
 fn figure(question: &Question, subject: &Subject, found: &Found) -> Figure {

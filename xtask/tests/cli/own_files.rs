@@ -67,7 +67,7 @@ impl Files {
         let said = succeeds(&self.args(&to, further));
         let found = fs::read_to_string(to.join("spectrum.json")).unwrap();
         for text in [&said, &found, &fs::read_to_string(to.join("pairs.csv")).unwrap()] {
-            assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+            assert!(!text.contains("NaN") && !text.contains("inf") && !text.contains(": null"), "{text}");
         }
         (said, serde_json::from_str(&found).unwrap())
     }
@@ -95,6 +95,16 @@ fn what_determines_the_network_is_given_or_follows() {
     let (_, one) = square.succeeds(&[&tanh[..], &["all", "--order", "inp,out"]].concat());
     let (_, other) = square.succeeds(&[&tanh[..], &["all", "--order", "out,inp"]].concat());
     assert_ne!(one["pairs"], other["pairs"]);
+
+    // Wrappers of PyTorch are no part of a name, and may be given all the same.
+    let compiled = Files::of(&[("_orig_mod.0.weight", &[5, D]), ("_orig_mod.2.weight", &[3, 5])], D);
+    let (_, one) = compiled.succeeds(&[&tanh[..], &["_orig_mod.2.weight"]].concat());
+    assert_eq!(one["pairs"], compiled.succeeds(&[&tanh[..], &["2"]].concat()).1["pairs"]);
+    // Two modules between 0 and 3: a normalisation without parameters, perhaps.
+    let skipped = Files::of(&[("0.weight", &[5, D]), ("3.weight", &[4, 5]), ("5.weight", &[3, 4])], D);
+    let error = skipped.fails(&[&tanh[..], &["all"]].concat());
+    assert!(error.contains("2, 1 modules stand between the layers 0,3,5") && error.lines().count() == 1, "{error}");
+    skipped.succeeds(&[&tanh[..], &["all", "--order", "0,3,5", "--probes", "0"]].concat());
 
     // Logits of another network are an error, its own are not: here of x as it is.
     let single = Files::of(&[("lin.weight", &[3, 3])], 3);

@@ -4,7 +4,7 @@
 //! shapes, with every tensor in it, or the file or the user gives it, and the user gives the activation.
 
 use anyhow::{Context, Result, bail};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use superlinear_nets::{Activation, Architecture, Bias, Layer, Network};
 use superlinear_store::array::{Array, OwnedValues};
@@ -18,8 +18,6 @@ const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
 pub const ORDER: &str = "order";
 /// Orders that a message shows.
 const SHOWN: usize = 4;
-/// Steps of the search for orders: beyond, there are many.
-const STEPS: usize = 100_000;
 
 /// A network as it was read.
 #[derive(Debug)]
@@ -29,6 +27,8 @@ pub(super) struct Chain {
     pub(super) names: Vec<String>,
     /// Tensors that are no parameters: integers and Booleans.
     pub(super) ignored: Vec<String>,
+    /// Why more may act between the layers than the file shows, unless somebody gave their order.
+    pub(super) doubt: Option<String>,
 }
 
 /// A dense layer of the file.
@@ -69,6 +69,7 @@ fn chain(file: safetensors::Tensors, d_in: usize, order: &[String], activation: 
         _ => order.to_vec(),
     };
     let found = if given.is_empty() { the_order(&layers, d_in)? } else { given_order(&layers, &given, d_in)? };
+    let doubt = if given.is_empty() { unseen_modules(&layers, &found) } else { None };
     if layers.len() > 1 && activation.is_none() {
         bail!(
             "what stands between two layers is not in the file: --activation relu, tanh or identity; {GRAPHS}, GELU \
@@ -88,7 +89,7 @@ fn chain(file: safetensors::Tensors, d_in: usize, order: &[String], activation: 
         params.extend(bias.into_iter().flatten());
         names.push(name);
     }
-    Ok(Chain { net: Network::new(Architecture::new(chain)?, params)?, names, ignored })
+    Ok(Chain { net: Network::new(Architecture::new(chain)?, params)?, names, ignored, doubt })
 }
 
 /// The layers of the file by name, if all of it is dense layers.
@@ -120,14 +121,48 @@ fn dense_layers(mut tensors: BTreeMap<String, Array>) -> Result<Vec<Dense>> {
         if let Some(bias) = bias.as_ref().filter(|bias| bias.shape != [d_out]) {
             bail!("{stem}.bias is {:?}, expected [{d_out}]", bias.shape);
         }
-        let bare = WRAPPERS.iter().fold(stem.as_str(), |name, wrapper| name.strip_prefix(wrapper).unwrap_or(name));
-        let (name, bias) = (bare.to_owned(), bias.map(floats));
+        let (name, bias) = (bare(&stem).to_owned(), bias.map(floats));
+        if layers.iter().any(|layer: &Dense| layer.name == name) {
+            bail!("two layers are called {name}, wrappers of PyTorch apart: {}", all.join(", "));
+        }
         layers.push(Dense { name, d_in, d_out, weight: floats(weight), bias });
     }
     match tensors.keys().next() {
         Some(other) => bail!("{other} is neither the weight nor the bias of a dense layer; {GRAPHS}"),
         None => Ok(layers),
     }
+}
+
+/// A name without what wrappers of PyTorch put in front of it, however many there are.
+pub(super) fn bare(name: &str) -> &str {
+    let without = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper));
+    without.map_or(name, bare)
+}
+
+/// What the numbers of a `Sequential` say of modules that have no parameters: one between any two layers is the
+/// activation, none means that it is not among the modules, and anything else is for the user to tell.
+fn unseen_modules(layers: &[Dense], order: &[usize]) -> Option<String> {
+    let numbered = |at: &usize| {
+        let (folder, number) = layers[*at].name.rsplit_once('.').unwrap_or(("", &layers[*at].name));
+        Some((folder, number.parse::<u64>().ok()?))
+    };
+    let numbers: Vec<_> = order.iter().map(numbered).collect();
+    let between = |pair: &[Option<(&str, u64)>]| match pair {
+        [Some((folder, first)), Some((same, second))] if folder == same => second.checked_sub(first + 1),
+        _ => None,
+    };
+    let counts: Vec<u64> = numbers.windows(2).filter_map(between).collect();
+    let (least, most) = (counts.iter().min()?, counts.iter().max()?);
+    if most <= &1 && least == most {
+        return None;
+    }
+    let names = order.iter().map(|&at| layers[at].name.as_str()).collect::<Vec<_>>().join(",");
+    let counts = counts.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "by their numbers, {counts} modules stand between the layers {names}: not one activation each, and the file \
+         shows no module without parameters, such as a normalisation; `logits` in the data check the network, or \
+         --order {names} says that nothing but the activation acts between two; {GRAPHS}"
+    ))
 }
 
 fn looks_embedding(stem: &str) -> bool {
@@ -149,15 +184,15 @@ fn floats(array: Array) -> Vec<f64> {
 
 /// The only order in which every layer takes what the one before it gives, and the first `d_in` numbers.
 fn the_order(layers: &[Dense], d_in: usize) -> Result<Vec<usize>> {
-    let (mut found, mut steps) = (Vec::new(), 0);
-    orders(layers, d_in, &mut Vec::new(), &mut found, &mut steps);
+    let mut found = Vec::new();
+    orders(layers, d_in, &mut Vec::new(), &mut found);
     let shapes = || {
         let shapes = layers.iter().map(|layer| format!("{} [{}, {}]", layer.name, layer.d_out, layer.d_in));
         shapes.collect::<Vec<_>>().join(", ")
     };
     match &found[..] {
-        [one] if steps < STEPS => Ok(one.clone()),
-        [] if steps < STEPS => bail!(
+        [one] => Ok(one.clone()),
+        [] => bail!(
             "in no order do the layers take x of {d_in} numbers and what the one before gives: {}; {GRAPHS}",
             shapes()
         ),
@@ -166,7 +201,7 @@ fn the_order(layers: &[Dense], d_in: usize) -> Result<Vec<usize>> {
                 .iter()
                 .take(SHOWN)
                 .map(|order| order.iter().map(|&at| layers[at].name.as_str()).collect::<Vec<_>>().join(","));
-            let more = if found.len() > SHOWN || steps >= STEPS { " or another" } else { "" };
+            let more = if found.len() > SHOWN { " or another" } else { "" };
             let shown = shown.collect::<Vec<_>>().join(" or ");
             bail!(
                 "the order of the layers does not follow from their shapes ({}): --order {shown}{more}, if it is a \
@@ -177,10 +212,9 @@ fn the_order(layers: &[Dense], d_in: usize) -> Result<Vec<usize>> {
     }
 }
 
-/// One order more than are shown, at most.
-fn orders(layers: &[Dense], width: usize, so_far: &mut Vec<usize>, found: &mut Vec<Vec<usize>>, steps: &mut usize) {
-    *steps += 1;
-    if found.len() > SHOWN || *steps >= STEPS {
+/// One order more than are shown, at most. No step is taken that cannot be completed, so none is taken back in vain.
+fn orders(layers: &[Dense], width: usize, so_far: &mut Vec<usize>, found: &mut Vec<Vec<usize>>) {
+    if found.len() > SHOWN || !can_be_completed(layers, width, so_far) {
         return;
     }
     if so_far.len() == layers.len() {
@@ -189,8 +223,34 @@ fn orders(layers: &[Dense], width: usize, so_far: &mut Vec<usize>, found: &mut V
     for at in 0..layers.len() {
         if layers[at].d_in == width && !so_far.contains(&at) {
             so_far.push(at);
-            orders(layers, layers[at].d_out, so_far, found, steps);
+            orders(layers, layers[at].d_out, so_far, found);
             so_far.pop();
+        }
+    }
+}
+
+/// Whether what is left is a chain from `width` on, in some order: Euler's condition, widths as the points and layers
+/// as the ways from one to another.
+fn can_be_completed(layers: &[Dense], width: usize, so_far: &[usize]) -> bool {
+    let left: Vec<&Dense> = (0..layers.len()).filter(|at| !so_far.contains(at)).map(|at| &layers[at]).collect();
+    let mut surplus = BTreeMap::from([(width, 0_i64)]);
+    for layer in &left {
+        *surplus.entry(layer.d_in).or_default() += 1;
+        *surplus.entry(layer.d_out).or_default() -= 1;
+    }
+    let is_balanced = surplus.iter().all(|(at, more)| *more == 0 || (*at == width && *more == 1) || *more == -1)
+        && surplus.values().filter(|more| **more == -1).count() <= 1;
+    // Every way is connected with the first point.
+    let mut reached = BTreeSet::from([width]);
+    loop {
+        let before = reached.len();
+        for layer in &left {
+            if reached.contains(&layer.d_in) || reached.contains(&layer.d_out) {
+                reached.extend([layer.d_in, layer.d_out]);
+            }
+        }
+        if reached.len() == before {
+            return is_balanced && left.iter().all(|layer| reached.contains(&layer.d_in));
         }
     }
 }
@@ -201,8 +261,7 @@ fn given_order(layers: &[Dense], names: &[String], d_in: usize) -> Result<Vec<us
     let mut order = Vec::new();
     let (mut width, mut from) = (d_in, "x".to_owned());
     for name in names {
-        let bare = WRAPPERS.iter().fold(name.as_str(), |name, wrapper| name.strip_prefix(wrapper).unwrap_or(name));
-        let Some(at) = layers.iter().position(|layer| layer.name == bare) else {
+        let Some(at) = layers.iter().position(|layer| layer.name == bare(name)) else {
             bail!("--order: no layer {name:?} in the file; it has {}", known());
         };
         if order.contains(&at) {
@@ -258,8 +317,31 @@ mod tests {
         let both = [("encoder.weight", &[5, 12][..]), ("decoder.weight", &[12, 5])];
         assert_eq!(read_with(&both, &[], &[], 12).unwrap().names, ["encoder", "decoder"]);
         assert_eq!(read_with(&both, &[], &[], 5).unwrap().names, ["decoder", "encoder"]);
-        let compiled = [("_orig_mod.0.weight", &[8, 12][..]), ("_orig_mod.2.weight", &[4, 8])];
+        let compiled = [("module._orig_mod.0.weight", &[8, 12][..]), ("module._orig_mod.2.weight", &[4, 8])];
         assert_eq!(read_with(&compiled, &[], &[], 12).unwrap().names, ["0", "2"]);
+    }
+
+    #[test]
+    fn what_stands_unseen_between_layers_is_doubted() {
+        for (numbers, between) in [
+            ([0, 2, 4], None),
+            ([0, 1, 2], None),
+            ([1, 3, 5], None),
+            ([0, 3, 5], Some("2, 1 modules")),
+            ([0, 3, 6], Some("2, 2 modules")),
+            ([0, 2, 3], Some("1, 0 modules")),
+        ] {
+            let names = numbers.map(|k| format!("net.{k}.weight"));
+            let shapes: [&[usize]; 3] = [&[4, 3], &[5, 4], &[2, 5]];
+            let tensors: Vec<_> = names.iter().map(String::as_str).zip(shapes).collect();
+            let doubt = read_with(&tensors, &[], &[], 3).unwrap().doubt;
+            assert_eq!(doubt.is_some(), between.is_some(), "{numbers:?}: {doubt:?}");
+            assert!(doubt.unwrap_or_default().contains(between.unwrap_or_default()));
+            let order = numbers.map(|k| format!("net.{k}"));
+            let given = read_with(&tensors, &[], &order.each_ref().map(String::as_str), 3).unwrap();
+            assert_eq!(given.doubt, None, "who gives the order knows");
+        }
+        assert_eq!(read_with(&[("a.0.weight", &[4, 3]), ("b.5.weight", &[2, 4])], &[], &[], 3).unwrap().doubt, None);
     }
 
     #[test]
@@ -276,6 +358,10 @@ mod tests {
         let many: Vec<(&str, &[usize])> = many.iter().map(|name| (name.as_str(), &[2, 2][..])).collect();
         let error = format!("{:#}", read_with(&many, &[], &[], 2).unwrap_err());
         assert!(error.contains(" or another, if it is a chain"), "{error}");
+        // As many in vain would take years, if they were all tried.
+        let vain: Vec<(&str, &[usize])> = many.iter().copied().chain([("head.weight", &[3, 7][..])]).collect();
+        let error = format!("{:#}", read_with(&vain, &[], &[], 2).unwrap_err());
+        assert!(error.contains("in no order do the layers take x of 2 numbers"), "{error}");
         for (order, words) in [
             (&["inp"][..], "--order: 1 of 2 layers; the file has hidden, inp"),
             (&["inp", "inp"], "inp stands there twice"),
@@ -297,6 +383,7 @@ mod tests {
             (&[("0.weight", &[4, 3]), ("1.weight", &[2, 5])], &[], "in no order do the layers take x of 3 numbers"),
             (&[("0.weight", &[4, 3]), ("0.bias", &[3])], &[], "0.bias is [3], expected [4]"),
             (&[("0.weight", &[4, 3]), ("1.scale", &[4])], &[], "1.scale is neither the weight nor the bias"),
+            (&[("a.weight", &[3, 3]), ("module.a.weight", &[3, 3])], &[], "two layers are called a"),
             (&[("a.weight", &[3, 3])], &[("b.weight", "a.weight")], "b.weight is a.weight, says the metadata"),
         ] {
             let error = format!("{:#}", read_with(tensors, metadata, &[], 3).unwrap_err());

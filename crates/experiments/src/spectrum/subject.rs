@@ -133,7 +133,10 @@ impl Asked {
 fn from_files(question: &Question, files: &Files) -> Result<(Subject, usize)> {
     let Files { weights, data, loss, activation, order, batch } = files;
     let samples = GivenSamples::read(data)?;
-    let Chain { net, names, ignored } = chain::read(weights, samples.input_dim(), order, *activation)?;
+    let Chain { net, names, ignored, doubt } = chain::read(weights, samples.input_dim(), order, *activation)?;
+    if let Some(doubt) = doubt.filter(|_| !samples.has_logits()) {
+        bail!("{}: {doubt}", weights.display());
+    }
     let architecture = net.architecture();
     let labels = samples.labels(architecture.n_out())?;
     let n = samples.n_samples();
@@ -154,15 +157,17 @@ fn from_files(question: &Question, files: &Files) -> Result<(Subject, usize)> {
     } else {
         "no `logits` in the data: nothing but shapes says that this is your network".to_owned()
     });
-    let origin = json!({
+    let mut origin = json!({
         "weights": weights.display().to_string(),
         "data": data.display().to_string(),
         "loss": loss.to_string(),
-        "activation": activation.map(|activation| activation.to_string()),
         "widths": widths(architecture),
         "layers": names,
         "logits_checked": samples.has_logits(),
     });
+    if let Some(activation) = activation {
+        origin["activation"] = json!(activation.to_string());
+    }
     let subject = Subject {
         id: weights.display().to_string(),
         title: format!("{}, {loss}", weights.file_stem().unwrap_or_default().to_string_lossy()),
