@@ -4,9 +4,9 @@
 
 use crate::DatasetName;
 use crate::catalog::{self, Entry, FileSpec};
+use crate::plain_file;
 use crate::verified::{ContentError, PutError, check};
 use etcetera::BaseStrategy;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ pub(crate) fn list_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
 
 /// [`verify`] for given entries.
 pub(crate) fn verify_entries(entries: &[Entry], dir: &Path) -> Vec<FileReport> {
-    reports(entries, dir, |path, spec| match File::open(path) {
+    reports(entries, dir, |path, spec| match plain_file::open(path) {
         Err(e) => absent(&e),
         Ok(file) => match check(spec, "", &file) {
             Ok(()) => FileState::Verified,

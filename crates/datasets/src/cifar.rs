@@ -3,8 +3,8 @@
 //! A record is a label byte, then 1,024 red, 1,024 green and 1,024 blue bytes, rows of 32. There is no header, so the
 //! length is the only check of shape.
 
+use crate::plain_file;
 use crate::{ImageShape, N_CLASSES, Split, gzip};
-use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
@@ -52,7 +52,7 @@ pub fn read_split(batches: &[impl AsRef<Path>]) -> Result<Split, CifarError> {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     for path in batches {
         let file = path.as_ref().display().to_string();
-        let reader = File::open(path).map_err(|cause| CifarError::Read { file: file.clone(), cause })?;
+        let reader = plain_file::open(path.as_ref()).map_err(|cause| CifarError::Read { file: file.clone(), cause })?;
         append(&file, reader, &mut images, &mut labels)?;
     }
     Ok(Split::new(ImageShape::RGB_32, images, labels).expect("records are whole and labels checked"))

@@ -3,6 +3,7 @@
 //! A file is a big-endian header, then bytes: magic `0x00000803`, `n`, rows, columns and `n · rows · columns` pixels
 //! for images; magic `0x00000801`, `n` and `n` labels for labels.
 
+use crate::plain_file;
 use crate::{ImageShape, Split, SplitError, gzip};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
@@ -165,7 +166,7 @@ fn write_header<const N: usize>(out: &mut impl Write, fields: [usize; N]) -> io:
 }
 
 fn open(path: &Path) -> Result<File, IdxError> {
-    File::open(path).map_err(|cause| IdxError::Read { file: path.display().to_string(), cause })
+    plain_file::open(path).map_err(|cause| IdxError::Read { file: path.display().to_string(), cause })
 }
 
 fn decoded<'a>(file: &str, reader: impl Read + 'a) -> Result<Box<dyn Read + 'a>, IdxError> {

@@ -4,9 +4,9 @@ use crate::DatasetName;
 use crate::cache::file_path;
 use crate::catalog::{self, Entry, FileSpec, Publication};
 use crate::gzip;
+use crate::plain_file;
 use crate::progress::{Counted, Progress};
 use crate::verified::{PutError, is_right, put};
-use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -140,6 +140,14 @@ fn import_entry<'e>(
         for path in paths.iter().filter(|path| path.file_name().is_some_and(|name| *name == **archive)) {
             take_archive(path, entry, dir, &mut outcomes, progress)?;
         }
+        if let Some(path) = paths.iter().find(|path| is_python_version(path, archive)) {
+            let why = format!("{}: the version for Python, expected the binary one, {archive}", path.display());
+            for (_, outcome) in &mut outcomes {
+                if let Outcome::NotFound { refused } = outcome {
+                    refused.push(why.clone());
+                }
+            }
+        }
     }
     Ok(outcomes)
 }
@@ -151,7 +159,7 @@ fn take_file(
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), PutError> {
     let source = path.display().to_string();
-    let content = File::open(path).map_err(PutError::Read)?;
+    let content = plain_file::open(path).map_err(PutError::Read)?;
     let total = content.metadata().map(|m| m.len()).ok();
     let counted = Counted::new(content, &source, total, progress);
     let content = gzip::plain(BufReader::new(counted)).map_err(PutError::Read)?;
@@ -174,7 +182,7 @@ fn take_archive(
         return Ok(());
     }
     let source = path.display().to_string();
-    let read = File::open(path).map_err(PutError::Read).and_then(|file| {
+    let read = plain_file::open(path).map_err(PutError::Read).and_then(|file| {
         let total = file.metadata().map(|m| m.len()).ok();
         let counted = Counted::new(file, &source, total, progress);
         unpack(counted, &source, &wanted, |name| file_path(dir, entry.dataset, name), |spec| stored.push(spec))
@@ -205,19 +213,64 @@ pub(crate) fn unpack<'s>(
     let plain = gzip::plain(BufReader::new(content)).map_err(PutError::Read)?;
     let mut archive = tar::Archive::new(plain);
     let mut left = wanted.len();
-    for member in archive.entries().map_err(PutError::Read)? {
+    // Raw: else the library believes any length that a header gives to a long name, and reads it into memory.
+    let mut long_name = None;
+    for member in archive.entries().map_err(PutError::Read)?.raw(true) {
         if left == 0 {
             // What follows is of no interest: do not wait for it.
             break;
         }
-        let member = member.map_err(PutError::Read)?;
-        let name = member.path().map_err(PutError::Read)?.file_name().map(|name| name.to_string_lossy().into_owned());
+        let mut member = member.map_err(PutError::Read)?;
+        if let Some(name) = name_of_next(&mut member).map_err(PutError::Read)? {
+            long_name = Some(name);
+            continue;
+        }
+        let path = match long_name.take() {
+            Some(name) => PathBuf::from(name),
+            None => member.path().map_err(PutError::Read)?.into_owned(),
+        };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let Some(spec) = wanted.iter().find(|spec| Some(&spec.name) == name.as_ref()) else { continue };
         put(&target(&spec.name), spec, &format!("{source}: {}", spec.name), member)?;
         stored(spec);
         left -= 1;
     }
     Ok(())
+}
+
+/// Longest name of a member that is believed; real ones have at most 4096 bytes.
+const LONGEST_NAME: u64 = 1 << 16;
+
+/// The name that a member of the archive gives to the next one; `None` for a member that is a file.
+///
+/// # Errors
+/// When the name is too long to be one, or cannot be read.
+fn name_of_next(member: &mut tar::Entry<'_, impl Read>) -> io::Result<Option<String>> {
+    let kind = member.header().entry_type();
+    let is_about_next = kind.is_gnu_longname() || kind.is_pax_local_extensions();
+    if !is_about_next {
+        return Ok(None);
+    }
+    let len = member.size();
+    if len > LONGEST_NAME {
+        let what = format!("a name of {len} bytes in the archive, expected at most {LONGEST_NAME}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let mut bytes = Vec::new();
+    member.read_to_end(&mut bytes)?;
+    if kind.is_gnu_longname() {
+        let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+        return Ok(Some(String::from_utf8_lossy(name).into_owned()));
+    }
+    let path = tar::PaxExtensions::new(&bytes).filter_map(Result::ok).find(|found| found.key_bytes() == b"path");
+    Ok(path.map(|found| String::from_utf8_lossy(found.value_bytes()).into_owned()))
+}
+
+/// Whether a file is the version for Python of what is published as an archive of binary files: its archive, or a batch
+/// of it.
+fn is_python_version(path: &Path, archive: &str) -> bool {
+    let named = path.file_name().is_some_and(|name| *name == *archive.replace("-binary", "-python"));
+    named && archive.contains("-binary") || path.iter().any(|part| part == "cifar-10-batches-py")
 }
 
 /// Whether the file is one that may hold `spec`: by its name, or gzipped, or with the dot that some copies have.
@@ -370,6 +423,33 @@ mod tests {
                 "cut at {cut}: {cut_outcomes:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_name_is_read_and_one_that_is_none_is_refused() {
+        // GNU's long name in front of a member whose own header has it cut.
+        let long = format!("{}/1.bin", "deep/".repeat(40));
+        let (from, dir) = folders(&[("c.tar.gz", &gz(&tar(&[(&long, "one"), ("c/2.bin", "two")])))]);
+        assert_eq!(outcomes(from.path(), dir.path())[4..], ["c.tar.gz", "c.tar.gz"]);
+        // A header that gives a name 8 GB: 512 bytes, of which nothing follows.
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::GNULongName);
+        header.set_path("././@LongLink").unwrap();
+        header.set_size(8 << 30);
+        header.set_cksum();
+        let (from, dir) = folders(&[("c.tar.gz", &gz(header.as_bytes()))]);
+        let refused = &outcomes(from.path(), dir.path())[4];
+        assert!(refused.contains("a name of 8589934592 bytes in the archive, expected at most 65536"), "{refused}");
+    }
+
+    #[test]
+    fn the_version_for_python_is_called_so() {
+        assert!(is_python_version(Path::new("a/cifar-10-python.tar.gz"), "cifar-10-binary.tar.gz"));
+        assert!(is_python_version(Path::new("cifar-10-batches-py/data_batch_1"), "cifar-10-binary.tar.gz"));
+        assert!(!is_python_version(Path::new("a/cifar-10-binary.tar.gz"), "cifar-10-binary.tar.gz"));
+        let (from, dir) = folders(&[("cifar-10-batches-py/data_batch_1", b"pickle")]);
+        let refused = &outcomes(from.path(), dir.path())[5];
+        assert!(refused.contains("the version for Python, expected the binary one, c.tar.gz"), "{refused}");
     }
 
     #[test]

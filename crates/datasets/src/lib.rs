@@ -49,6 +49,7 @@ pub mod import;
 #[cfg(feature = "cache")]
 pub mod load;
 mod normalise;
+mod plain_file;
 #[cfg(feature = "cache")]
 mod progress;
 mod split;

@@ -4,9 +4,11 @@ use crate::cache::file_path;
 use crate::catalog::{self, Entry, FileSpec};
 use crate::cifar::{self, CifarError};
 use crate::idx::{self, IdxError};
+use crate::plain_file;
 use crate::verified::{ContentError, PutError, check};
 use crate::{Dataset, DatasetName, Split, SplitError};
 use std::io;
+use std::io::Read;
 use std::path::Path;
 
 /// Why a data set could not be loaded.
@@ -119,7 +121,11 @@ fn split(entry: &Entry, split: Result<Split, SplitError>) -> Result<Split, LoadE
 fn original(entry: &Entry, dir: &Path, spec: &FileSpec) -> Result<(String, Vec<u8>), LoadError> {
     let path = file_path(dir, entry.dataset, &spec.name);
     let file = path.display().to_string();
-    let bytes = std::fs::read(&path).map_err(|cause| LoadError::Read { file: file.clone(), cause })?;
+    let unreadable = |cause| LoadError::Read { file: file.clone(), cause };
+    let mut bytes = Vec::new();
+    // One byte more than the original has tells that it is not.
+    let content = plain_file::open(&path).map_err(unreadable)?;
+    content.take(spec.bytes + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     match check(spec, &file, &bytes[..]) {
         Ok(()) => Ok((file, bytes)),
         Err(PutError::Content(error)) => Err(LoadError::Content(error)),

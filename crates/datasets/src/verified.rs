@@ -2,8 +2,8 @@
 //! flushed to the disk, renamed.
 
 use crate::catalog::FileSpec;
+use crate::plain_file;
 use sha2::{Digest, Sha256};
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -70,7 +70,7 @@ pub(crate) fn check(spec: &FileSpec, source: &str, content: impl Read) -> Result
 
 /// Whether the file at `path` is the original `spec`.
 pub(crate) fn is_right(path: &Path, spec: &FileSpec) -> bool {
-    File::open(path).is_ok_and(|file| check(spec, "", file).is_ok())
+    plain_file::open(path).is_ok_and(|file| check(spec, "", file).is_ok())
 }
 
 /// Writes a file through `write` and gives it its name when that and the disk are done.

@@ -7,6 +7,7 @@ use crate::parameters::layer_names;
 use crate::provenance::Provenance;
 use crate::record::TrainingRecord;
 use crate::spec::RunSpec;
+use crate::spectrum::ORDER;
 use anyhow::Result;
 use faer::MatRef;
 use std::collections::BTreeMap;
@@ -83,7 +84,9 @@ fn write_weights(path: &Path, spec: &RunSpec, weights: &[f32]) -> Result<()> {
         }
     }
     let tensors = named.iter().map(|(name, shape, values)| Ok((name.as_str(), ArrayView::new(shape, *values)?)));
-    let metadata = BTreeMap::from([("run".to_owned(), spec.id())]);
+    let names = layer_names(architecture).into_iter().map(|(_, name)| name);
+    let order = names.collect::<Vec<_>>().join(",");
+    let metadata = BTreeMap::from([("run".to_owned(), spec.id()), (ORDER.to_owned(), order)]);
     Ok(safetensors::write(path, &tensors.collect::<Result<Vec<_>>>()?, &metadata)?)
 }
 

@@ -34,6 +34,7 @@ pub mod export;
 pub mod failure;
 pub mod finished_run;
 pub mod garbage;
+pub mod given_samples;
 pub mod identity;
 pub mod images;
 pub mod keep;

@@ -99,7 +99,8 @@ impl Manifest {
             }
             bail!("{}: no {MANIFEST}, expected a folder that `reproduce` has finished", dir.display());
         }
-        let bytes = std::fs::read(&file).with_context(|| format!("{}: cannot read", file.display()))?;
+        let bytes =
+            superlinear_store::whole::read(&file).with_context(|| format!("{}: cannot read", file.display()))?;
         Self::from_json(&bytes).with_context(|| file.display().to_string())
     }
 
@@ -168,9 +169,9 @@ impl Manifest {
 
     /// Whether every other file of the results in `dir` is as it was written.
     pub fn files_are_intact(&self, dir: &Path) -> bool {
-        self.files
-            .iter()
-            .all(|(name, hash)| std::fs::read(dir.join(name)).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash))
+        self.files.iter().all(|(name, hash)| {
+            superlinear_store::whole::read(&dir.join(name)).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash)
+        })
     }
 }
 

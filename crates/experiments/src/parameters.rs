@@ -30,8 +30,25 @@ pub fn layer_names(architecture: &Architecture) -> Vec<(usize, String)> {
 /// # Errors
 /// When there are no names, one is unknown (the known ones are listed), or a tensor is named twice.
 pub fn select(architecture: &Architecture, names: &[String]) -> Result<Selection> {
+    select_by(architecture, &[], names)
+}
+
+/// [`select`], where a file has names of its own for the layers, first to last: those come first, `fc2` and the like
+/// mean what they always do unless the file has that name elsewhere.
+///
+/// # Errors
+/// As [`select`]; the file's names are listed.
+pub fn select_by(architecture: &Architecture, own: &[String], names: &[String]) -> Result<Selection> {
     let names: Vec<&str> = names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).collect();
-    let layers = layer_names(architecture);
+    let numbered = layer_names(architecture);
+    let layers: Vec<(usize, String)> = if own.is_empty() {
+        numbered.clone()
+    } else {
+        numbered.iter().zip(own).map(|((position, _), own)| (*position, own.clone())).collect()
+    };
+    // What the file calls something else is not a number's name.
+    let further = numbered.iter().filter(|(_, name)| !layers.iter().any(|(_, own)| own == name));
+    let named: Vec<&(usize, String)> = layers.iter().chain(further).collect();
     let of_layer = |position: usize| {
         let has = move |part: &Part| *part == Part::Weight || !architecture.bias_params(position).is_empty();
         [Part::Weight, Part::Bias].into_iter().filter(has).map(move |part| Parameter { layer: position, part })
@@ -48,12 +65,14 @@ pub fn select(architecture: &Architecture, names: &[String]) -> Result<Selection
     }
     let mut selected: Vec<(Parameter, &str)> = Vec::new();
     for name in names {
-        let named = layers.iter().flat_map(|(position, layer)| of_layer(*position).map(move |at| (at, layer)));
+        let named = named.iter().flat_map(|(position, layer)| of_layer(*position).map(move |at| (at, layer)));
         let mut found = named
             .filter(|(at, layer)| name == "all" || name == layer.as_str() || name == format!("{layer}.{}", at.part))
             .map(|(at, _)| at)
-            .peekable();
-        if found.peek().is_none() {
+            .collect::<Vec<_>>();
+        found.sort_by_key(|at| (at.layer, at.part == Part::Bias));
+        found.dedup();
+        if found.is_empty() {
             bail!("no parameters {name:?} in this network; known: {}", known());
         }
         for parameter in found {
@@ -80,6 +99,20 @@ pub fn layout(architecture: &Architecture, selection: &Selection) -> Vec<(String
 mod tests {
     use super::*;
     use superlinear_nets::ImageShape;
+
+    #[test]
+    fn a_files_own_names_come_first() {
+        let architecture = Architecture::mlp(&[4, 3, 2, 2], superlinear_nets::Activation::Relu).unwrap();
+        let own = ["fc2", "mid", "fc1"].map(str::to_owned);
+        let select = |name: &str| select_by(&architecture, &own, &[name.to_owned()]);
+        let first = Selection::dense_weights(&architecture, [0]).unwrap();
+        assert_eq!(select("fc2.weight").unwrap(), first, "the file's fc2 is its first layer");
+        assert_eq!(select("mid.weight").unwrap(), Selection::dense_weights(&architecture, [1]).unwrap());
+        assert_eq!(select("fc3.weight").unwrap(), Selection::dense_weights(&architecture, [2]).unwrap());
+        assert_eq!(select("all").unwrap(), Selection::all(&architecture));
+        let error = select("fc9").unwrap_err().to_string();
+        assert!(error.contains("known: all, fc2, fc2.weight") && error.contains("mid"), "{error}");
+    }
 
     #[test]
     fn names_stand_for_tensors() {

@@ -63,7 +63,7 @@ impl Pending {
 /// When the folder of the notes cannot be listed.
 pub fn pending_in(results: &Path) -> Result<Vec<Pending>> {
     let notes = entries(&results.join(RUNS).join(REQUESTS))?;
-    let read = |path: &PathBuf| serde_json::from_slice::<Pending>(&std::fs::read(path).ok()?).ok();
+    let read = |path: &PathBuf| serde_json::from_slice::<Pending>(&superlinear_store::whole::read(path).ok()?).ok();
     let is_sound = |pending: &Pending| pending.request.runs.iter().all(|run| run.check().is_ok());
     Ok(notes.iter().filter_map(read).filter(is_sound).collect())
 }

@@ -276,7 +276,8 @@ impl<T: Record + Consistent> Stage<T> {
     /// # Errors
     /// When it is not there or cannot be written.
     pub fn copy_to(&self, to: &Self) -> Result<()> {
-        let bytes = std::fs::read(&self.path).with_context(|| format!("{}: cannot read", self.path.display()))?;
+        let bytes = superlinear_store::whole::read(&self.path)
+            .with_context(|| format!("{}: cannot read", self.path.display()))?;
         Ok(atomic::write(&to.path, &bytes)?)
     }
 

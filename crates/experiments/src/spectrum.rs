@@ -3,6 +3,9 @@
 //! Nothing here has `P × P` entries: the operators of `superlinear-curvature`, the iterations of `superlinear-spectra`.
 
 mod by_layer;
+mod chain;
+mod exponents;
+mod fit;
 mod subject;
 mod watched;
 
@@ -10,8 +13,10 @@ use crate::observer::Observer;
 use crate::parameters;
 use anyhow::{Result, bail};
 pub use by_layer::{Alone, LayerShare};
-use faer::Mat;
+pub use chain::{GRAPHS, ORDER};
+pub use exponents::{Exponent, Gamma, ritz_errors, told_apart};
 use faer::matrix_free::LinOp;
+pub use fit::Fit;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::num::NonZeroUsize;
@@ -21,14 +26,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 pub use subject::Subject;
 use subject::{Asked, Images};
-use superlinear_curvature::{Diagonal, DiagonalsAlong, MeanLoss, Selection};
+use superlinear_curvature::{DiagonalsAlong, MeanLoss, Selection};
 use superlinear_nets::{Activation, Loss, Samples};
 use superlinear_noise::{Sampling, batch_factor};
 use superlinear_spectra::{
     Deflated, DensityConfig, Lanczos, LanczosConfig, SpectralDensity, TraceConfig, TraceEstimate, TraceStop, Wanted,
     hutch_plus_plus, lanczos_with, spectral_density,
 };
-use superlinear_stats::{FitConfig, PowerLawFit, slope_derivatives};
 use superlinear_training::ImageSamples;
 use watched::Watched;
 
@@ -77,25 +81,31 @@ pub enum Of {
         id: String,
     },
     /// A network of dense layers from files.
-    Files {
-        /// Tensors `<layer>.weight` and `<layer>.bias`, safetensors.
-        weights: PathBuf,
-        /// `x` and the classes `y`, npz.
-        data: PathBuf,
-        /// The loss.
-        loss: Loss,
-        /// What stands between two layers.
-        activation: Activation,
-        /// The size of a mini-batch, which `C = Σ/B` is of.
-        batch: NonZeroUsize,
-    },
+    Files(Files),
+}
+
+/// A network and samples in files.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// Tensors `<layer>.weight` and `<layer>.bias`, safetensors.
+    pub weights: PathBuf,
+    /// `x`, the classes `y` and, to check the network by, its `logits`, npz.
+    pub data: PathBuf,
+    /// The loss.
+    pub loss: Loss,
+    /// What stands between two layers; needed where there are two.
+    pub activation: Option<Activation>,
+    /// The layers by name, first to last; none where their shapes leave no choice.
+    pub order: Vec<String>,
+    /// The size of a mini-batch, which `C = Σ/B` is of.
+    pub batch: NonZeroUsize,
 }
 
 impl Question {
     /// For messages.
     fn of_what(&self) -> String {
         match &self.of {
-            Of::Files { data, .. } => data.display().to_string(),
+            Of::Files(Files { data, .. }) => data.display().to_string(),
             Of::Run { id, .. } => format!("run {id}"),
         }
     }
@@ -103,9 +113,11 @@ impl Question {
     /// Everything that determines the answer, in words.
     pub fn words(&self) -> String {
         let of = match &self.of {
-            Of::Files { weights, data, loss, activation, batch } => {
+            Of::Files(Files { weights, data, loss, activation, order, batch }) => {
                 let [weights, data] = [weights, data].map(|file| file.display());
-                format!("{weights} on {data}, loss {loss}, {activation}, batch {batch}")
+                let activation = activation.map_or_else(|| "no activation".to_owned(), |found| found.to_string());
+                let order = if order.is_empty() { String::new() } else { format!(", order {}", order.join(",")) };
+                format!("{weights} on {data}, loss {loss}, {activation}{order}, batch {batch}")
             }
             Of::Run { out, id } => format!("run {id} of {}", out.display()),
         };
@@ -122,7 +134,7 @@ impl Question {
     /// default.
     pub fn name(&self) -> String {
         let of = match &self.of {
-            Of::Files { weights, .. } => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            Of::Files(Files { weights, .. }) => weights.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             Of::Run { id, .. } => id.clone(),
         };
         let mut name = format!("{of}-{}", self.params.join("+"));
@@ -187,6 +199,8 @@ pub struct Found {
     pub layout: Vec<(String, usize)>,
     /// Images.
     pub n_samples: usize,
+    /// How well the network does on them.
+    pub fit: Fit,
     /// `B` of `C = Σ/B`.
     pub batch: usize,
     /// The pairs.
@@ -201,41 +215,14 @@ pub struct Found {
     pub layers: Vec<LayerShare>,
     /// The trace.
     pub trace: TraceEstimate,
+    /// How it was found, in words.
+    pub trace_from: &'static str,
     /// The density, if it was asked for.
     pub density: Option<SpectralDensity>,
     /// Products with the operator, and of the diagonals.
     pub products: usize,
     /// Seconds in all.
     pub wall_s: f64,
-}
-
-/// Exponents on `H_ii` over converged directions; `Err` says why there is none.
-#[derive(Debug)]
-pub struct Gamma {
-    /// Of `C`.
-    pub c: Result<Exponent, String>,
-    /// Of `M₂`.
-    pub m2: Result<Exponent, String>,
-}
-
-/// An exponent with what it does not know.
-#[derive(Debug)]
-pub struct Exponent {
-    /// `H_ii` and what was fitted to them, `Σ_ii` for `C_ii`.
-    pub points: [Vec<f64>; 2],
-    /// With the robust standard error, directions taken to scatter about a line.
-    pub fit: PowerLawFit,
-    /// Standard error over draws of the images, directions fixed.
-    pub sampling: f64,
-    /// The most, to first order, by which Ritz vectors that are not quite eigenvectors have moved it.
-    pub ritz: f64,
-}
-
-impl Exponent {
-    /// Of images and Ritz vectors together: the one in quadrature with the bound on the other.
-    pub fn error(&self) -> f64 {
-        self.sampling.hypot(self.ritz)
-    }
 }
 
 /// What a spectrum is of, looked up and not yet loaded, with what is selected of it.
@@ -252,11 +239,21 @@ pub struct Prepared {
 /// When there is no such run or parameter, or a number cannot be.
 pub fn prepare(question: &Question) -> Result<Prepared> {
     let asked = Asked::of(question)?;
-    let selection = parameters::select(&asked.architecture(), &question.params)?;
+    let layers = asked.layers();
+    // The layers of a file go by their names without wrappers.
+    let named = |name: &String| if layers.is_empty() { name.clone() } else { chain::bare(name.trim()).to_owned() };
+    let params: Vec<String> = question.params.iter().map(named).collect();
+    let selection = parameters::select_by(&asked.architecture(), layers, &params)?;
     let available = asked.n_samples();
     let n_samples = question.samples.map_or(available, usize::from);
     if question.top.get() > selection.n_params() {
         bail!("--top {}: {} has {} parameters", question.top, question.params.join(","), selection.n_params());
+    }
+    // Two products a pair, and a block, are the least that an iteration may begin with.
+    let LanczosConfig { max_products, block, .. } = LanczosConfig::default();
+    let most = (max_products - block) / 2;
+    if question.top.get() > most {
+        bail!("--top {}: expected at most {most}; for all of a spectrum, --probes gives its density", question.top);
     }
     if n_samples > available {
         bail!("--samples {n_samples}: {} has {available} training images", question.of_what());
@@ -307,6 +304,18 @@ fn measure_over(
     observer: &dyn Observer,
 ) -> Result<Found> {
     let n_samples = images.n_samples();
+    let fit = Fit::of(&subject.net, subject.loss, images);
+    for note in &subject.notes {
+        observer.note("files", note);
+    }
+    if subject.batch > n_samples {
+        let (batch, n) = (subject.batch, n_samples);
+        observer.note("batch", &format!("C = Σ/{n}: the run's batches of {batch} are larger than these {n} images"));
+    }
+    observer.note("network", &fit.words());
+    if let Some(warning) = fit.warning() {
+        observer.note("warning", &warning);
+    }
     let of = MeanLoss::new(&subject.net, subject.loss, images, selection.clone())?;
     let operator = match question.operator {
         OperatorName::Hessian => of.hessian(),
@@ -325,9 +334,9 @@ fn measure_over(
     let diagonals = watched::finished(observer, diagonals)?;
     stage.done(&format!("of H, Σ and M₂ along {K} vectors"));
     let factor = batch_factor(subject.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
-    let gamma = gamma(question.operator, &top, &diagonals);
+    let gamma = exponents::gamma(question.operator, &top, &diagonals, fit.rounding);
     let layers = by_layer::by_layer(question, subject, selection, &top);
-    let trace = trace(question, &operator, &top, observer)?;
+    let (trace, trace_from) = trace(question, &operator, &top, observer)?;
     let density = density(question, &operator, observer)?;
     let products = top.state.products + 3 * K + trace.products + density.as_ref().map_or(0, |found| found.products);
     let batch = subject.batch.min(n_samples);
@@ -335,6 +344,7 @@ fn measure_over(
         n_params: P,
         layout: parameters::layout(subject.net.architecture(), selection),
         n_samples,
+        fit,
         batch,
         top,
         diagonals,
@@ -342,6 +352,7 @@ fn measure_over(
         gamma,
         layers,
         trace,
+        trace_from,
         density,
         products,
         wall_s: 0.0,
@@ -353,52 +364,6 @@ fn generator(question: &Question, stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(question.seed);
     rng.set_stream(stream);
     rng
-}
-
-/// What of a sum of `P` products is rounding, relative to the norm.
-fn rounding(top: &Lanczos) -> f64 {
-    f64::EPSILON * (top.vectors().nrows() as f64).sqrt()
-}
-
-/// Converged pairs whose values are not rounding: within that of zero, a direction is any of the null space.
-pub fn told_apart(top: &Lanczos) -> Vec<usize> {
-    let noise = rounding(top) * top.state.norm;
-    let is = |i: &usize| top.pairs[*i].converged && top.pairs[*i].value.abs() > noise.max(top.pairs[*i].residual);
-    (0..top.pairs.len()).filter(is).collect()
-}
-
-/// Over the converged pairs that are above their residuals and rounding, and where `H_ii` is.
-fn gamma(operator: OperatorName, top: &Lanczos, diagonals: &DiagonalsAlong) -> Gamma {
-    let converged = told_apart(top);
-    let of = |values: &[f64]| converged.iter().map(|&i| values[i]).collect::<Vec<f64>>();
-    let residual = converged.iter().map(|&i| top.pairs[i].residual).fold(0.0, f64::max);
-    let largest = diagonals.values(Diagonal::Hessian).iter().fold(0.0_f64, |most, h| most.max(h.abs()));
-    let of_h = if operator == OperatorName::Hessian { residual } else { 0.0 };
-    let noise_floor = Some(of_h.max(rounding(top) * largest));
-    let config = FitConfig { noise_floor, ..FitConfig::top(converged.len()) };
-    let ritz = |diagonal| of(&ritz_errors(top, diagonals, diagonal));
-    let covariance = |of, with| {
-        let all = diagonals.sampling_covariance(of, with);
-        Mat::from_fn(converged.len(), converged.len(), |i, j| all[(converged[i], converged[j])])
-    };
-    let fit = |diagonal| {
-        let H = Diagonal::Hessian;
-        // C is a constant multiple of Σ, which moves no slope and no error of it.
-        let points = [of(diagonals.values(H)), of(diagonals.values(diagonal))];
-        let found = slope_derivatives(&points[0], &points[1], &config).map_err(|error| error.to_string())?;
-        let (xx, xy, yy) = (covariance(H, H), covariance(H, diagonal), covariance(diagonal, diagonal));
-        let sampling = found.standard_error(xx.as_ref(), xy.as_ref(), yy.as_ref());
-        let ritz = found.bound(&ritz(H), &ritz(diagonal));
-        Ok(Exponent { points, fit: found.fit, sampling, ritz })
-    };
-    Gamma { c: fit(Diagonal::Covariance), m2: fit(Diagonal::SecondMoment) }
-}
-
-/// The most, to first order, by which each `X_ii` differs between the Ritz vector and the eigenvector that it
-/// approximates.
-pub fn ritz_errors(top: &Lanczos, diagonals: &DiagonalsAlong, of: Diagonal) -> Vec<f64> {
-    let rotations = top.rotations();
-    diagonals.moved_by(of, &rotations.outside, rotations.inside.as_ref())
 }
 
 /// The `--top` largest pairs.
@@ -434,11 +399,12 @@ fn trace(
     operator: &dyn LinOp<f64>,
     top: &Lanczos,
     observer: &dyn Observer,
-) -> Result<TraceEstimate> {
+) -> Result<(TraceEstimate, &'static str)> {
     let P = operator.nrows();
     let inside: f64 = top.values().iter().sum();
     if question.top.get() == P {
-        return Ok(TraceEstimate { value: inside, standard_error: 0.0, products: 0, stop: TraceStop::Exact });
+        let all = TraceEstimate { value: inside, standard_error: 0.0, products: 0, stop: TraceStop::Exact };
+        return Ok((all, "the sum of all Ritz values"));
     }
     let budget = (2 * NUMBERS / (3 * P)).clamp(20, TRACE_PRODUCTS);
     let stage = observer.stage("trace", budget.min(P) as u64, "products/s");
@@ -448,7 +414,13 @@ fn trace(
     // Not XTrace: its error is an estimate that is too small after few products.
     let rest = watched::finished(observer, hutch_plus_plus(&outside, &config, &mut generator(question, 1)))?;
     stage.done(&format!("{} products", rest.products));
-    Ok(TraceEstimate { value: inside + rest.value, ..rest })
+    let from = match rest.stop {
+        TraceStop::Exact => "the sum of the Ritz values and the exact trace outside of their vectors",
+        TraceStop::Goal | TraceStop::Budget => {
+            "the sum of the Ritz values and a Hutch++ estimate outside of their vectors"
+        }
+    };
+    Ok((TraceEstimate { value: inside + rest.value, ..rest }, from))
 }
 
 /// The density of the whole spectrum, unless no probes are asked for.

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use superlinear_experiments::record::{LayerRecord, RunRecord, SlopeRecord, SlopesRecord};
 use superlinear_experiments::spec::RunSpec;
 use superlinear_stats::summary::mean_sd;
-use superlinear_stats::{FitConfig, PowerLawFit, loglog, rank};
+use superlinear_stats::{Eigenspaces, FitConfig, PowerLawFit, loglog, rank};
 
 /// A diagonal `v_iᵀ X v_i` over the top directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,15 +85,32 @@ pub fn window(spec: &RunSpec, layer: &LayerRecord) -> usize {
     layer.h.partition_point(|&lambda| lambda > layer.noise_floor).min(spec.top)
 }
 
+/// Eigenvalues this many times the noise floor are known well: two of them that are equal within it are equal.
+const KNOWN_WELL: f64 = 1e6;
+
+/// The eigenspaces of these eigenvalues of `H`, descending. Near the noise floor they are close by chance, and count as
+/// different.
+fn eigenspaces(h: &[f64], noise_floor: f64) -> Eigenspaces {
+    let error = |&h: &f64| if h > KNOWN_WELL * noise_floor { 0.5 * noise_floor } else { 0.0 };
+    Eigenspaces::of(h, &h.iter().map(error).collect::<Vec<_>>())
+}
+
 /// The exponent of `y_ii ∝ x_ii^γ` over the [`window`]; directions that the noise takes from the top `𝒩` are counted as
-/// dropped.
+/// dropped. Diagonals are means over the eigenspaces of `H`, most of which have one direction; ordinates that are
+/// rounding are dropped.
 ///
 /// # Errors
-/// When fewer than three directions can be used.
+/// When fewer than three directions can be used, or `H` has fewer than three eigenvalues in them.
 pub fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal) -> Result<PowerLawFit> {
     let window = window(spec, layer);
-    let config = FitConfig::top(window);
-    let mut fit = loglog::fit_with(&x.of(layer)[..window], &y.of(layer)[..window], &config)
+    let spaces = eigenspaces(&layer.h[..window], layer.noise_floor);
+    let [x_ii, y_ii] = [x, y].map(|of| spaces.means(of.of(layer)));
+    let relative = layer.h.first().map_or(0.0, |largest| layer.noise_floor / largest);
+    let ordinate_floor = Some(loglog::ordinate_floor(&y_ii, relative)).filter(|floor| floor.is_finite());
+    let config = FitConfig { ordinate_floor, ..FitConfig::top(window) };
+    let mut fit = spaces
+        .enough()
+        .and_then(|()| loglog::fit_with(&x_ii, &y_ii, &config))
         .with_context(|| format!("{}, epoch {}: fit of {} on {}", spec.id(), layer.epoch, y.name(), x.name()))?;
     let looked_at = spec.top.min(layer.d_out * layer.d_in);
     fit.dropped.below_noise_floor += looked_at - window;
@@ -182,5 +199,20 @@ impl Exponents {
             dual: Exponent { fit: self::fit(spec, layer, Diagonal::Awd, Diagonal::H)?, sampling: None },
             c_on_m2: fit(Diagonal::C, Diagonal::M2, |slopes| slopes.c_on_m2)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_eigenvalues_are_one_point_and_close_ones_at_the_floor_are_not() {
+        // 2 and 1 twice each up to rounding; then what is close because all of it is small.
+        let h = [2.0, 2.0 - 1e-15, 1.0, 1.0, 3e-14, 2.95e-14, 2.9e-14];
+        let found = eigenspaces(&h, 1e-14);
+        assert_eq!(found.spaces(), [0..2, 2..4, 4..5, 5..6, 6..7]);
+        assert_eq!(found.means(&[1.0, 3.0, 4.0, 4.0, 1.0, 2.0, 3.0]), [2.0, 4.0, 1.0, 2.0, 3.0]);
+        assert!(eigenspaces(&h[..4], 1e-14).enough().is_err());
     }
 }

@@ -73,10 +73,11 @@ fn written_before(target: &Path) -> Vec<(String, String)> {
         files: Vec<(String, String)>,
     }
     // That of the version before is read for these alone.
-    let read = |name: &&str| serde_json::from_slice::<Files>(&std::fs::read(target.join(name)).ok()?).ok();
+    let read =
+        |name: &&str| serde_json::from_slice::<Files>(&superlinear_store::whole::read(&target.join(name)).ok()?).ok();
     let mut files = [MANIFEST, EARLIER_MANIFEST].iter().find_map(read).map_or_else(Vec::new, |found| found.files);
     // What a killed call was writing.
-    let killed = std::fs::read(target.join(RUNS).join(WRITING)).ok();
+    let killed = superlinear_store::whole::read(&target.join(RUNS).join(WRITING)).ok();
     let names = killed.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok()).unwrap_or_default();
     files.extend(names.into_iter().map(|name| (name, String::new())));
     files
@@ -90,7 +91,7 @@ fn remove_stale(target: &Path, earlier: &[(String, String)], files: &[(PathBuf, 
         let path = target.join(name);
         if is_inside
             && !files.iter().any(|(kept, _)| kept == Path::new(name))
-            && std::fs::read(&path).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash)
+            && superlinear_store::whole::read(&path).is_ok_and(|bytes| Key::of(&bytes).hex() == *hash)
         {
             std::fs::remove_file(&path).with_context(|| format!("{}: cannot remove", path.display()))?;
         }

@@ -11,7 +11,7 @@ use superlinear_experiments::spectrum::{
     Exponent, Found, Gamma, LayerShare, Question, Subject, ritz_errors, told_apart,
 };
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Guide, Layer, Line, Marker, Panel, Scatter, render};
-use superlinear_spectra::{SpectralDensity, Stop};
+use superlinear_spectra::{SpectralDensity, Stop, TraceStop};
 use superlinear_stats::PowerLawFit;
 use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
@@ -67,6 +67,10 @@ fn table(out: &mut String, question: &Question, subject: &Subject, found: &Found
         let named = subject.layers.iter().enumerate().map(|(l, name)| format!("fc{} is {name}", l + 1));
         writeln!(out, "first to last: {}", named.collect::<Vec<_>>().join(", "))?;
     }
+    writeln!(out, "{}", found.fit.words())?;
+    if let Some(warning) = found.fit.warning() {
+        writeln!(out, "warning: {warning}")?;
+    }
     writeln!(
         out,
         "{:>4} {:>15} {:>9}  {:<9} {:>11} {:>9} {:>11} {:>9} {:>11} {:>9}",
@@ -104,13 +108,17 @@ fn table(out: &mut String, question: &Question, subject: &Subject, found: &Found
         writeln!(out)?;
     }
     let share = top.values().iter().sum::<f64>() / trace.value;
-    writeln!(
-        out,
-        "trace {:.6e} ± {:.1e}, {:.1} % of it in the pairs above",
-        trace.value,
-        trace.standard_error,
-        100.0 * share
-    )?;
+    // An indefinite trace may vanish, or be smaller than what is in the pairs.
+    let share = if share.is_finite() {
+        format!("{:.1} % of it in the pairs above", 100.0 * share)
+    } else {
+        "which no share can be told of".to_owned()
+    };
+    let error = match trace.stop {
+        TraceStop::Exact => "exact".to_owned(),
+        TraceStop::Goal | TraceStop::Budget => format!("± {:.1e}", trace.standard_error),
+    };
+    writeln!(out, "trace {:.6e} ({error}), {share}", trace.value)?;
     writeln!(out, "{} products in {:.1} s", found.products, found.wall_s)?;
     Ok(())
 }
@@ -188,10 +196,13 @@ fn exponent(found: &Result<Exponent, String>) -> String {
         Ok(found) => {
             let PowerLawFit { slope, se, r2, n_used, dropped, .. } = found.fit;
             let (error, sampling, ritz) = (found.error(), found.sampling, found.ritz);
+            let what = match found.averaged {
+                0 => format!("{n_used} directions"),
+                averaged => format!("{n_used} eigenspaces ({averaged} further directions averaged within them)"),
+            };
             format!(
                 "{slope:.3} ± {error:.3} (images {sampling:.1e}, Ritz vectors ≤ {ritz:.1e}), HC3 {se:.3}, R² {r2:.3}, \
-                 {n_used} directions, {} dropped",
-                dropped.total()
+                 {what}, dropped: {dropped}"
             )
         }
         Err(why) => format!("none: {why}"),
@@ -203,7 +214,8 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
         Ok(found) => json!({
             "slope": found.fit.slope, "se": found.fit.se, "robust": "HC3", "r2": found.fit.r2,
             "sampling_se": found.sampling, "ritz_bound": found.ritz, "error": found.error(),
-            "n_used": found.fit.n_used, "n_dropped": found.fit.dropped.total(),
+            "n_used": found.fit.n_used, "n_averaged": found.averaged, "n_dropped": found.fit.dropped.total(),
+            "dropped": found.fit.dropped.to_string(),
         }),
         Err(why) => json!({ "none": why }),
     };
@@ -232,10 +244,13 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
                 "n_used": fit.n_used, "n_dropped": fit.dropped.total(),
             })
         };
-        let alone = layer.alone.as_ref().map(|alone| json!({ "c": fit(&alone.c), "m2": fit(&alone.m2) }));
-        json!({ "name": layer.name, "shares": layer.shares, "gamma_alone": alone })
+        let mut found = json!({ "name": layer.name, "shares": layer.shares });
+        if let Some(alone) = &layer.alone {
+            found["gamma_alone"] = json!({ "c": fit(&alone.c), "m2": fit(&alone.m2) });
+        }
+        found
     };
-    json!({
+    let mut summary = json!({
         "schema": 3,
         "of": subject.origin,
         "parameters": question.params,
@@ -243,6 +258,9 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
         "n_params": found.n_params,
         "layout": found.layout.iter().map(|(name, len)| json!({ "name": name, "entries": len })).collect::<Vec<_>>(),
         "n_samples": found.n_samples,
+        "fit": {
+            "mean_loss": found.fit.loss, "accuracy": found.fit.accuracy, "most_frequent_class": found.fit.most_frequent,
+        },
         "batch": found.batch,
         "conventions": {
             "noise": "the operator is Sigma, the covariance of one image's gradient, divided by N; C = Sigma / batch",
@@ -259,7 +277,7 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
             "layers": "where there are several: the squared norm of each direction's part in each, and the layer's \
              own exponents \
                        over as many directions of its own H, where the run has analysed it",
-            "trace": "the sum of the Ritz values and an XTrace estimate outside of their vectors",
+            "trace": found.trace_from,
             "density": "one Gauss quadrature a probe, of total weight 1",
         },
         "seed": question.seed,
@@ -271,12 +289,19 @@ fn summary(question: &Question, subject: &Subject, found: &Found, by: Provenance
         "pairs": (0..found.top.pairs.len()).map(pair).collect::<Vec<_>>(),
         "layers": found.layers.iter().map(layer).collect::<Vec<_>>(),
         "gamma": { "c": fit(&found.gamma.c), "m2": fit(&found.gamma.m2) },
-        "trace": { "value": found.trace.value, "standard_error": found.trace.standard_error },
-        "density": density,
+        "trace": {
+            "value": found.trace.value, "standard_error": found.trace.standard_error,
+            "exact": found.trace.stop == TraceStop::Exact, "products": found.trace.products,
+        },
         "products": found.products,
         "wall_s": found.wall_s,
         "provenance": by,
-    })
+    });
+    // What is not there is absent, not null.
+    if let Some(density) = density {
+        summary["density"] = density;
+    }
+    summary
 }
 
 fn figure(question: &Question, subject: &Subject, found: &Found) -> Figure {

@@ -24,7 +24,7 @@ pub fn differences(
 
 /// What is wrong with a file of the results, if anything.
 fn difference(dir: &Path, (name, expected): &(PathBuf, Vec<u8>)) -> Option<String> {
-    let found = match std::fs::read(dir.join(name)) {
+    let found = match superlinear_store::whole::read(&dir.join(name)) {
         Ok(found) => found,
         Err(cause) => return Some(format!("{}: cannot read: {cause}", name.display())),
     };

@@ -6,7 +6,7 @@ use crate::estimate::Estimate;
 use crate::probe::gaussian;
 use crate::products::Products;
 use crate::tall::{column, dot, gram, norm, orthogonalise, subtract};
-use crate::trace::{TraceConfig, TraceError, TraceEstimate, TraceStop, check, inner, meets};
+use crate::trace::{Goal, TraceConfig, TraceError, TraceEstimate, TraceStop, check, inner, meets};
 use faer::Mat;
 use faer::matrix_free::LinOp;
 use rand::Rng;
@@ -39,7 +39,7 @@ pub fn hutchinson(
 /// `tr QᵀAQ + E[zᵀ(I − QQᵀ)A(I − QQᵀ)z]`.
 ///
 /// Given `Q`, the second part is a mean of independent values: the standard error is that of the whole. A budget of
-/// `3n` is exact. A goal shortens the second part alone.
+/// `n` is exact without a goal, of `3n` with one. A goal shortens the second part alone.
 ///
 /// ```
 /// use superlinear_spectra::{TraceConfig, hutch_plus_plus};
@@ -115,7 +115,9 @@ fn projected(
 ) -> Result<TraceEstimate, TraceError> {
     let n = A.nrows();
     let mut products = Products::new(A);
-    let Q = range(&mut products, sketch.min(n), config.block, rng)?;
+    // Products enough for a basis of the whole space: nothing is left to estimate.
+    let whole = sketch > 0 && config.goal == Goal::Budget && config.budget >= n;
+    let Q = if whole { Mat::identity(n, n) } else { range(&mut products, sketch.min(n), config.block, rng)? };
     let AQ = products.of(Q.as_ref(), config.block)?;
     let within = match form {
         Form::Trace => inner(Q.as_ref(), AQ.as_ref()),
@@ -123,7 +125,7 @@ fn projected(
     };
     drop(AQ);
     // Fewer independent columns than were drawn: they span the range of A, outside of which it is zero.
-    if sketch > 0 && (Q.ncols() < sketch || Q.ncols() == n) {
+    if whole || sketch > 0 && (Q.ncols() < sketch || Q.ncols() == n) {
         return Ok(TraceEstimate {
             value: within,
             standard_error: 0.0,
@@ -196,6 +198,23 @@ mod tests {
             case.values.iter().map(|x| x * x).sum::<f64>() - (0..n).map(|i| case.A[(i, i)].powi(2)).sum::<f64>();
         let truth = (2.0 * beside / 2_000.0).sqrt();
         assert!((found.standard_error / truth - 1.0).abs() < 0.1, "{found:?}, {truth}");
+    }
+
+    #[test]
+    fn a_budget_of_the_order_is_exact() {
+        for (n, budget) in [(48, 60), (20, 20), (7, 60)] {
+            let A = Mat::from_fn(n, n, |i, j| 1.0 / (1 + i + j) as f64);
+            let config = TraceConfig { budget, ..Default::default() };
+            let truth: f64 = (0..n).map(|i| A[(i, i)]).sum();
+            let squared: f64 = A.norm_l2().powi(2);
+            for (found, truth) in [
+                (hutch_plus_plus(&A, &config, &mut rng(1)).unwrap(), truth),
+                (frobenius_squared(&A, &config, &mut rng(1)).unwrap(), squared),
+            ] {
+                assert_eq!((found.products, found.stop, found.standard_error), (n, TraceStop::Exact, 0.0));
+                assert!((found.value / truth - 1.0).abs() < 1e-13, "{found:?} {truth}");
+            }
+        }
     }
 
     #[test]

@@ -45,6 +45,7 @@ mod bootstrap;
 pub mod bounds;
 #[cfg(feature = "matrices")]
 mod diagonal_bootstrap;
+mod eigenspaces;
 pub mod ensembles;
 pub mod errors_in_both;
 pub mod histogram;
@@ -73,6 +74,7 @@ pub use bootstrap::resample_counts;
 pub use bootstrap::{Draws, Interval};
 #[cfg(feature = "matrices")]
 pub use diagonal_bootstrap::{ContributionError, DiagonalBootstrap, ResampledDiagonals};
+pub use eigenspaces::Eigenspaces;
 pub use loglog::{Dropped, FitConfig, Negative, PowerLawFit};
 pub use ols::{FitError, Robust};
 pub use over_seeds::{OverSeeds, over_seeds};

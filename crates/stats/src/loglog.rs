@@ -9,7 +9,14 @@ pub struct FitConfig {
     pub top: usize,
     /// Abscissae below this are rounding: flagged in [`Dropped::below_noise_floor`], never fitted. The usual floor for
     /// the eigenvalues of a `P × P` matrix is `c·ε·√P·λ_max`. `None` fits every positive entry.
+    ///
+    /// The floor is also the error of an abscissa: a fit over abscissae that spread by no more than twice that is
+    /// refused ([`FitError::SpreadWithinError`]).
     pub noise_floor: Option<f64>,
+    /// Ordinates below this are rounding: dropped and counted in [`Dropped::ordinate_below_floor`]. A quadratic form
+    /// such as `v_iᵀCv_i` or `‖hv_i‖²` has at least the square of its vectors' relative error, times the largest one
+    /// ([`ordinate_floor`]). `None` fits every positive one.
+    pub ordinate_floor: Option<f64>,
     /// What a negative abscissa means.
     pub negative: Negative,
     /// Which robust standard error.
@@ -29,7 +36,7 @@ pub enum Negative {
 impl FitConfig {
     /// The first `top` entries, no noise floor, negative ones dropped, HC3.
     pub fn top(top: usize) -> Self {
-        Self { top, noise_floor: None, negative: Negative::Drop, robust: Robust::default() }
+        Self { top, noise_floor: None, ordinate_floor: None, negative: Negative::Drop, robust: Robust::default() }
     }
 }
 
@@ -77,12 +84,30 @@ pub struct Dropped {
     pub below_noise_floor: usize,
     /// `y ≤ 0`.
     pub non_positive_y: usize,
+    /// `0 < y <` the floor of the ordinates.
+    pub ordinate_below_floor: usize,
 }
 
 impl Dropped {
     /// Entries left out for any cause.
     pub fn total(&self) -> usize {
-        self.non_finite + self.non_positive_x + self.below_noise_floor + self.non_positive_y
+        self.non_finite + self.non_positive_x + self.below_noise_floor + self.non_positive_y + self.ordinate_below_floor
+    }
+}
+
+impl std::fmt::Display for Dropped {
+    /// The causes that there are: `3 below the noise floor, 1 with y ≤ 0`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let causes = [
+            (self.non_finite, "not finite"),
+            (self.non_positive_x, "with x ≤ 0"),
+            (self.below_noise_floor, "with x below its noise floor"),
+            (self.non_positive_y, "with y ≤ 0"),
+            (self.ordinate_below_floor, "with y below its noise floor"),
+        ];
+        let words = causes.iter().filter(|(n, _)| *n > 0).map(|(n, cause)| format!("{n} {cause}"));
+        let words = words.collect::<Vec<_>>().join(", ");
+        f.write_str(if words.is_empty() { "none" } else { &words })
     }
 }
 
@@ -95,6 +120,7 @@ impl std::ops::Add for Dropped {
             non_positive_x: self.non_positive_x + other.non_positive_x,
             below_noise_floor: self.below_noise_floor + other.below_noise_floor,
             non_positive_y: self.non_positive_y + other.non_positive_y,
+            ordinate_below_floor: self.ordinate_below_floor + other.ordinate_below_floor,
         }
     }
 }
@@ -126,6 +152,7 @@ pub fn fit(x: &[f64], y: &[f64], top: usize) -> Result<PowerLawFit, FitError> {
 /// # Errors
 ///
 /// [`FitError::LengthMismatch`]; [`FitError::NoiseFloor`] for a floor that is negative or not finite;
+/// [`FitError::SpreadWithinError`] for abscissae that are alike within twice the noise floor;
 /// [`FitError::NegativeCurvature`] where [`Negative::Refuse`] meets it;
 /// [`FitError::TooFewPoints`] when fewer than three entries are usable; [`FitError::EqualAbscissae`] when those share
 /// one `x`; [`FitError::FullLeverage`] when all but one of them do and HC2 or HC3 was asked for. The `index` of the
@@ -168,15 +195,30 @@ pub struct Logarithms {
 ///
 /// # Errors
 ///
-/// As [`select`], and [`FitError::TooFewPoints`].
+/// As [`select`], [`FitError::TooFewPoints`], and [`FitError::SpreadWithinError`].
 pub fn logarithms(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Logarithms, FitError> {
     let Selection { indices, dropped } = select(x, y, config)?;
     let (usable, top) = (indices.len(), indices.len() + dropped.total());
     if usable < ols::MIN_POINTS {
         return Err(FitError::TooFewPoints { usable, considered: top });
     }
+    if let Some(error) = config.noise_floor.filter(|&error| error > 0.0) {
+        let used = || indices.iter().map(|&i| x[i]);
+        let spread = used().fold(f64::MIN, f64::max) - used().fold(f64::MAX, f64::min);
+        if spread <= 2.0 * error {
+            return Err(FitError::SpreadWithinError { n: usable, spread, error });
+        }
+    }
     let log10 = |values: &[f64]| indices.iter().map(|&i| values[i].log10()).collect();
     Ok(Logarithms { x: log10(x), y: log10(y), indices, dropped, top })
+}
+
+/// What of a diagonal of squares (`C_ii`, `(M₂)_ii`) is rounding: `relative² · max y`.
+///
+/// `relative` is the error of a direction, or of an eigenvalue of `H` in units of the largest. A direction that has
+/// turned by so much towards the leading one has so much of its square.
+pub fn ordinate_floor(y: &[f64], relative: f64) -> f64 {
+    relative * relative * y.iter().copied().filter(|y| y.is_finite()).fold(0.0, f64::max)
 }
 
 /// Sorts the first `config.top` entries into those that [`fit_with`] uses and those it drops.
@@ -188,9 +230,9 @@ pub fn select(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Selection, Fit
     if x.len() != y.len() {
         return Err(FitError::LengthMismatch { x: x.len(), y: y.len() });
     }
-    let floor = config.noise_floor.unwrap_or(0.0);
-    if !(floor.is_finite() && floor >= 0.0) {
-        return Err(FitError::NoiseFloor { found: floor });
+    let [floor, ordinate_floor] = [config.noise_floor, config.ordinate_floor].map(|floor| floor.unwrap_or(0.0));
+    if let Some(found) = [floor, ordinate_floor].into_iter().find(|floor| !(floor.is_finite() && *floor >= 0.0)) {
+        return Err(FitError::NoiseFloor { found });
     }
     let mut dropped = Dropped::default();
     let mut indices = Vec::with_capacity(config.top.min(x.len()));
@@ -206,6 +248,8 @@ pub fn select(x: &[f64], y: &[f64], config: &FitConfig) -> Result<Selection, Fit
             &mut dropped.below_noise_floor
         } else if b <= 0.0 {
             &mut dropped.non_positive_y
+        } else if b < ordinate_floor {
+            &mut dropped.ordinate_below_floor
         } else {
             indices.push(index);
             continue;
@@ -241,7 +285,13 @@ mod tests {
         assert_eq!(selection.indices, [0, 2, 4]);
         assert_eq!(
             selection.dropped,
-            Dropped { non_finite: 2, non_positive_x: 2, below_noise_floor: 1, non_positive_y: 1 }
+            Dropped {
+                non_finite: 2,
+                non_positive_x: 2,
+                below_noise_floor: 1,
+                non_positive_y: 1,
+                ordinate_below_floor: 0
+            }
         );
         let fit = fit_with(&x, &y, &config).unwrap();
         assert_eq!((fit.n_used, fit.dropped.total(), fit.top), (3, 6, 9));
@@ -249,6 +299,35 @@ mod tests {
         // Without the floor the same entry is dropped for its y instead.
         let open = select(&x, &y, &FitConfig { noise_floor: None, ..config }).unwrap();
         assert_eq!((open.dropped.below_noise_floor, open.dropped.non_positive_y), (0, 2));
+    }
+
+    #[test]
+    fn ordinates_that_are_rounding_are_dropped_and_counted() {
+        let (x, y) = ([8.0, 4.0, 2.0, 1.0, 0.5], [64.0, 16.0, 4.0, 3e-30, 1e-30]);
+        let floor = ordinate_floor(&y, 1e-12);
+        assert!((floor / 64e-24 - 1.0).abs() < 1e-14);
+        let config = FitConfig { ordinate_floor: Some(floor), ..FitConfig::top(5) };
+        let fit = fit_with(&x, &y, &config).unwrap();
+        assert_eq!((fit.n_used, fit.dropped.ordinate_below_floor, fit.dropped.total()), (3, 2, 2));
+        assert_eq!(fit.dropped.to_string(), "2 with y below its noise floor");
+        assert_eq!(Dropped::default().to_string(), "none");
+        assert!((fit.slope - 2.0).abs() < 1e-14);
+        let all = FitConfig { ordinate_floor: Some(100.0), ..config };
+        assert_eq!(fit_with(&x, &y, &all), Err(FitError::TooFewPoints { usable: 0, considered: 5 }));
+        let bad = FitConfig { ordinate_floor: Some(f64::NAN), ..config };
+        assert!(matches!(fit_with(&x, &y, &bad), Err(FitError::NoiseFloor { .. })));
+    }
+
+    #[test]
+    fn abscissae_alike_within_their_error_have_no_slope() {
+        let x = [0.5 + 3e-16, 0.5 + 2e-16, 0.5, 0.5 - 2e-16];
+        let config = FitConfig { noise_floor: Some(1e-15), ..FitConfig::top(4) };
+        let error = fit_with(&x, &[1.0, 2.0, 3.0, 5.0], &config).unwrap_err();
+        assert!(matches!(error, FitError::SpreadWithinError { n: 4, error: 1e-15, .. }), "{error}");
+        assert!(error.to_string().contains("known to 1.0e-15 only: no slope is determined"), "{error}");
+        // A thousand times further apart they have one.
+        let x = x.map(|x| 0.5 + 1e4 * (x - 0.5));
+        assert!(fit_with(&x, &[1.0, 2.0, 3.0, 5.0], &config).is_ok());
     }
 
     #[test]

@@ -77,6 +77,31 @@ pub enum FitError {
         /// Points looked at.
         n: usize,
     },
+    /// The abscissae spread less than their own error, so that a slope over them is rounding.
+    #[error("{n} abscissae spread over {spread:.1e}, but are known to {error:.1e} only: no slope is determined")]
+    SpreadWithinError {
+        /// Points that would be fitted.
+        n: usize,
+        /// The largest minus the smallest.
+        spread: f64,
+        /// The error of each.
+        error: f64,
+    },
+    /// Directions have too few eigenvalues that can be told apart.
+    #[error(
+        "{directions} directions have {distinct} distinct eigenvalues: expected at least {MIN_POINTS} (they spread \
+         over {spread:.1e} and are known to {error:.1e})"
+    )]
+    TooFewEigenspaces {
+        /// Eigenvalues told apart.
+        distinct: usize,
+        /// Directions that have them.
+        directions: usize,
+        /// The largest minus the smallest.
+        spread: f64,
+        /// The largest error of one.
+        error: f64,
+    },
     /// An entry is infinite or not a number.
     #[error("{field}[{index}] is {value}: expected a finite number")]
     NonFinite {

@@ -165,23 +165,6 @@ impl ElementType {
             Self::U8 | Self::Bool => 1,
         }
     }
-
-    /// Values from little-endian bytes, or the first byte that is no Boolean. `bytes` is a whole number of values.
-    pub(crate) fn values_from_le(self, bytes: &[u8]) -> Result<OwnedValues, u8> {
-        fn collect<const N: usize, T>(bytes: &[u8], decode: impl Fn([u8; N]) -> T) -> Vec<T> {
-            bytes.as_chunks().0.iter().map(|chunk| decode(*chunk)).collect()
-        }
-        Ok(match self {
-            Self::F64 => OwnedValues::F64(collect(bytes, f64::from_le_bytes)),
-            Self::F32 => OwnedValues::F32(collect(bytes, f32::from_le_bytes)),
-            Self::I64 => OwnedValues::I64(collect(bytes, i64::from_le_bytes)),
-            Self::U8 => OwnedValues::U8(bytes.to_vec()),
-            Self::Bool => match bytes.iter().find(|b| **b > 1) {
-                Some(&bad) => return Err(bad),
-                None => OwnedValues::Bool(bytes.iter().map(|b| *b == 1).collect()),
-            },
-        })
-    }
 }
 
 /// Product of the extents, if it can be counted.
@@ -227,6 +210,7 @@ from_slice!(f64 => F64, f32 => F32, i64 => I64, u8 => U8, bool => Bool);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::widen::{ByteOrder, Stored};
 
     #[test]
     fn a_shape_must_fit() {
@@ -246,7 +230,6 @@ mod tests {
         let mut bytes = Vec::new();
         Values::from(&values).write_le(&mut bytes).unwrap();
         assert_eq!(&bytes[..8], (-10_000i64).to_le_bytes());
-        assert_eq!(ElementType::I64.values_from_le(&bytes), Ok(OwnedValues::I64(values)));
-        assert_eq!(ElementType::Bool.values_from_le(&[0, 1, 2]), Err(2));
+        assert_eq!(Stored::I64.read(&bytes, ByteOrder::Little), Ok(OwnedValues::I64(values)));
     }
 }

@@ -3,7 +3,6 @@
 use crate::atomic::{self, WriteError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -42,7 +41,7 @@ fn encode<T: Serialize + ?Sized>(value: &T, mut to: impl Write) -> io::Result<()
 ///
 /// [`JsonError`] names the file and, for bad JSON, the line, the column and the field.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T, JsonError> {
-    let bytes = fs::read(path).map_err(|cause| JsonError::Read { path: path.to_owned(), cause })?;
+    let bytes = crate::whole::read(path).map_err(|cause| JsonError::Read { path: path.to_owned(), cause })?;
     serde_json::from_slice(&bytes)
         .map_err(|cause| JsonError::Content { path: path.to_owned(), cause: cause.to_string() })
 }
@@ -72,6 +71,7 @@ pub enum JsonError {
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
+    use std::fs;
 
     #[test]
     fn indents_and_round_trips() {

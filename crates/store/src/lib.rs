@@ -43,6 +43,8 @@
 pub mod array;
 pub mod atomic;
 pub mod csv;
+#[cfg(any(feature = "npz", feature = "safetensors"))]
+mod foreign;
 pub mod json;
 pub mod lock;
 pub mod matrix;
@@ -53,6 +55,8 @@ pub mod record;
 #[cfg(feature = "safetensors")]
 pub mod safetensors;
 pub mod staged;
+pub mod whole;
+mod widen;
 
 pub use atomic::WriteError;
 pub use staged::StagedDir;

@@ -2,7 +2,8 @@
 //!
 //! [`npz`](crate::npz) has several by name in a file, with a checksum each; this is one alone, without.
 
-use crate::array::{Array, ArrayView, ElementType, n_elements};
+use crate::array::{Array, ArrayView, ElementType, OwnedValues, n_elements};
+use crate::widen::{ByteOrder, Stored, Unreadable};
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
@@ -41,14 +42,11 @@ pub enum NpyError {
         found: String,
     },
     /// Values of a type that is not read.
-    #[error("values of type {found:?}, expected one of <f8, <f4, <i8, |u1, |b1")]
+    #[error("values of type {found:?}, expected floats of 2, 4 or 8 bytes, integers of 1 to 8, or Booleans")]
     ValueType {
         /// NumPy's name of the type.
         found: String,
     },
-    /// The values are laid out first index fastest.
-    #[error("column-major (Fortran) order, expected row-major")]
-    FortranOrder,
     /// The values do not fill the shape.
     #[error("{found} bytes of values, expected {expected} for shape {shape:?}")]
     Length {
@@ -58,6 +56,12 @@ pub enum NpyError {
         expected: u64,
         /// The shape.
         shape: Vec<usize>,
+    },
+    /// An unsigned integer that a signed one of 64 bits cannot hold.
+    #[error("{found}, expected integers to {}", i64::MAX)]
+    TooLarge {
+        /// The integer.
+        found: u64,
     },
     /// A byte of a Boolean array is neither 0 nor 1.
     #[error("byte {found} in a Boolean array, expected 0 or 1")]
@@ -89,11 +93,13 @@ pub(crate) fn encoded_len(array: &ArrayView<'_>) -> u64 {
     header(array).len() as u64 + values.len() as u64 * values.element_type().size() as u64
 }
 
-/// Reads one array, which must end where the input does.
+/// Reads one array, which must end where the input does. Narrower floats and integers, other byte orders and
+/// column-major arrays are read exactly; what is returned is row-major and of one of the five types of
+/// [`OwnedValues`].
 ///
 /// # Errors
 ///
-/// [`NpyError`] for bytes that are no array of a type that is read, in row-major order. Never panics, and sets no
+/// [`NpyError`] for bytes that are no array of a type that is read. Never panics, and sets no
 /// memory aside that the input does not fill.
 pub fn read(input: &mut impl Read) -> Result<Array, NpyError> {
     let mut start = [0; 8];
@@ -117,12 +123,9 @@ pub fn read(input: &mut impl Read) -> Result<Array, NpyError> {
             .filter(|header| header.shape.len() <= MAX_RANK)
             .ok_or_else(|| NpyError::Header { found: text.trim_end().to_owned() })?;
 
-    let element_type = element_type(&descr).ok_or(NpyError::ValueType { found: descr })?;
-    if fortran_order && shape.len() > 1 {
-        return Err(NpyError::FortranOrder);
-    }
+    let (stored, order) = stored(&descr).ok_or(NpyError::ValueType { found: descr })?;
     let expected = n_elements(&shape)
-        .and_then(|n| n.checked_mul(element_type.size()))
+        .and_then(|n| n.checked_mul(stored.size()))
         .filter(|n| *n < isize::MAX as usize)
         .ok_or_else(|| NpyError::Header { found: text.trim_end().to_owned() })? as u64;
     // No memory is set aside on the word of the header alone.
@@ -131,7 +134,12 @@ pub fn read(input: &mut impl Read) -> Result<Array, NpyError> {
     if bytes.len() as u64 != expected {
         return Err(NpyError::Length { found: bytes.len() as u64, expected, shape });
     }
-    let values = element_type.values_from_le(&bytes).map_err(|found| NpyError::NotBoolean { found })?;
+    let values = stored.read(&bytes, order).map_err(|found| match found {
+        Unreadable::NotBoolean(found) => NpyError::NotBoolean { found },
+        Unreadable::TooLarge(found) => NpyError::TooLarge { found },
+    })?;
+    drop(bytes);
+    let values = if fortran_order && shape.len() > 1 { row_major(&shape, values) } else { values };
     Ok(Array { shape, values })
 }
 
@@ -170,9 +178,56 @@ fn descr(element_type: ElementType) -> &'static str {
     }
 }
 
-fn element_type(descr: &str) -> Option<ElementType> {
-    use ElementType::{Bool, F32, F64, I64, U8};
-    [F64, F32, I64, U8, Bool].into_iter().find(|t| self::descr(*t) == descr)
+/// What NumPy's name of a type says: byte order, kind, bytes.
+fn stored(descr: &str) -> Option<(Stored, ByteOrder)> {
+    let order = match descr.as_bytes().first()? {
+        b'<' | b'|' => ByteOrder::Little,
+        b'>' => ByteOrder::Big,
+        _ => return None,
+    };
+    let stored = match descr.get(1..)? {
+        "f2" => Stored::F16,
+        "f4" => Stored::F32,
+        "f8" => Stored::F64,
+        "i1" => Stored::I8,
+        "i2" => Stored::I16,
+        "i4" => Stored::I32,
+        "i8" => Stored::I64,
+        "u1" => Stored::U8,
+        "u2" => Stored::U16,
+        "u4" => Stored::U32,
+        "u8" => Stored::U64,
+        "b1" => Stored::Bool,
+        _ => return None,
+    };
+    Some((stored, order))
+}
+
+/// Values that stand first index fastest, last index fastest.
+fn row_major(shape: &[usize], values: OwnedValues) -> OwnedValues {
+    fn turned<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
+        let mut index = vec![0; shape.len()];
+        let mut out = Vec::with_capacity(values.len());
+        for _ in 0..values.len() {
+            let at = index.iter().zip(shape).rev().fold(0, |at, (&i, &extent)| at * extent + i);
+            out.push(values[at]);
+            for (i, &extent) in index.iter_mut().zip(shape).rev() {
+                *i += 1;
+                if *i < extent {
+                    break;
+                }
+                *i = 0;
+            }
+        }
+        out
+    }
+    match values {
+        OwnedValues::F64(v) => OwnedValues::F64(turned(shape, &v)),
+        OwnedValues::F32(v) => OwnedValues::F32(turned(shape, &v)),
+        OwnedValues::I64(v) => OwnedValues::I64(turned(shape, &v)),
+        OwnedValues::U8(v) => OwnedValues::U8(turned(shape, &v)),
+        OwnedValues::Bool(v) => OwnedValues::Bool(turned(shape, &v)),
+    }
 }
 
 #[derive(Debug, PartialEq)]
@@ -340,6 +395,27 @@ mod tests {
     }
 
     #[test]
+    fn other_widths_and_orders_are_read_exactly() {
+        let of = |descr: &str, order, shape, values: &[u8]| {
+            let text = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+            read(&mut &with_header(&text, values)[..]).unwrap()
+        };
+        let array = |shape: &[usize], values| Array { shape: shape.to_vec(), values };
+        assert_eq!(of(">f4", "False", "(1,)", &[0x3f, 0x80, 0, 0]), array(&[1], OwnedValues::F32(vec![1.0])));
+        assert_eq!(of("<f2", "False", "(2,)", &[0, 0x3c, 0, 0xc0]), array(&[2], OwnedValues::F32(vec![1.0, -2.0])));
+        assert_eq!(of("<i4", "False", "()", &[0xff; 4]), array(&[], OwnedValues::I64(vec![-1])));
+        // a[i, j] = 10i + j and a[i, j, k] = 100i + 10j + k, as numpy.asfortranarray saves them.
+        assert_eq!(
+            of("|u1", "True", "(2, 3)", &[0, 10, 1, 11, 2, 12]),
+            array(&[2, 3], OwnedValues::U8(vec![0, 1, 2, 10, 11, 12]))
+        );
+        let bytes = [0, 100, 10, 110, 1, 101, 11, 111];
+        let expected = OwnedValues::U8(vec![0, 1, 10, 11, 100, 101, 110, 111]);
+        assert_eq!(of("|u1", "True", "(2, 2, 2)", &bytes), array(&[2, 2, 2], expected));
+        assert_eq!(of("<f8", "True", "(3, 0)", &[]), array(&[3, 0], OwnedValues::F64(vec![])));
+    }
+
+    #[test]
     fn refuses_what_it_would_misread() {
         let error = |bytes: &[u8]| read(&mut &bytes[..]).unwrap_err();
         assert!(matches!(error(b""), NpyError::Foreign { .. }));
@@ -351,8 +427,11 @@ mod tests {
         let dict =
             |descr, order, shape| format!("{{'descr': {descr}, 'fortran_order': {order}, 'shape': {shape}, }}\n");
         let of = |descr, order, shape, values: &[u8]| error(&with_header(&dict(descr, order, shape), values));
-        assert!(matches!(of("'>f8'", "False", "(1,)", &[0; 8]), NpyError::ValueType { found } if found == ">f8"));
-        assert!(matches!(of("'<f8'", "True", "(1, 1)", &[0; 8]), NpyError::FortranOrder));
+        for descr in ["'<U1'", "'<c16'", "'=f8'", "'|O'", "'<f3'", "''"] {
+            let error = of(descr, "False", "(1,)", &[0; 8]);
+            assert!(matches!(&error, NpyError::ValueType { found } if *found == descr.replace('\'', "")), "{error}");
+        }
+        assert!(matches!(of("'<u8'", "False", "(1,)", &[255; 8]), NpyError::TooLarge { found: u64::MAX }));
         assert!(matches!(of("'|b1'", "False", "()", &[2]), NpyError::NotBoolean { found: 2 }));
         for (values, found) in [(7, 7), (9, 9), (99, 9)] {
             let error = of("'<f8'", "False", "(1,)", &vec![0; values]);

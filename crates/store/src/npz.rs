@@ -2,9 +2,10 @@
 
 use crate::array::{Array, ArrayView};
 use crate::atomic::{self, WriteError};
+use crate::foreign;
 use crate::npy;
+use crate::whole;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -22,6 +23,9 @@ pub enum Compression {
     /// As `numpy.savez_compressed`: right for images and labels.
     Deflated,
 }
+
+/// Bytes by which a file's kind is told.
+const FIRST_BYTES: u64 = 4096;
 
 /// An archive could not be written or read.
 #[derive(Debug, Error)]
@@ -52,6 +56,14 @@ pub enum NpzError {
         path: PathBuf,
         /// What the archive reader said.
         cause: String,
+    },
+    /// The file is of another kind.
+    #[error("{}: not a NumPy archive, but {what}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
     },
     /// The archive holds something that is no array, one without a name, or two of the same.
     #[error("{}: entry {entry:?}, expected distinct names ending in .npy", path.display())]
@@ -100,12 +112,26 @@ pub fn bytes(path: &Path, arrays: &[(&str, ArrayView<'_>)], compression: Compres
 ///
 /// # Errors
 ///
-/// [`NpzError`], naming the file and the array. Arrays of other types than those of [`crate::array::OwnedValues`], or
-/// in column-major order, are refused, not converted.
+/// [`NpzError`], naming the file and the array. Values are read exactly, see [`npy::read`]; of a type that is not read
+/// there, an array is refused.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
+    Ok(read_those(path, |_| true)?.0)
+}
+
+/// Reads the arrays of the archive at `path` that have these names, those that there are; and the names of all others,
+/// which may be of any type and are not read.
+///
+/// # Errors
+///
+/// As [`read`].
+pub fn read_named(path: &Path, names: &[&str]) -> Result<(BTreeMap<String, Array>, Vec<String>), NpzError> {
+    read_those(path, |name| names.contains(&name))
+}
+
+fn read_those(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<(BTreeMap<String, Array>, Vec<String>), NpzError> {
     let unreadable = |cause| NpzError::Read { path: path.to_owned(), cause };
-    let (file, beside) = (File::open(path).map_err(unreadable)?, File::open(path).map_err(unreadable)?);
-    read_archive(path, BufReader::new(file), beside)
+    let ((file, _), (beside, _)) = (whole::open(path).map_err(unreadable)?, whole::open(path).map_err(unreadable)?);
+    read_archive(path, BufReader::new(file), beside, wanted)
 }
 
 /// Every array of the archive that `bytes` are, as [`read`]; `path` is for the error.
@@ -114,7 +140,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Array>, NpzError> {
 ///
 /// As [`read`].
 pub fn from_bytes(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Array>, NpzError> {
-    read_archive(path, Cursor::new(bytes), Cursor::new(bytes))
+    Ok(read_archive(path, Cursor::new(bytes), Cursor::new(bytes), |_| true)?.0)
 }
 
 fn check_names(path: &Path, arrays: &[(&str, ArrayView<'_>)]) -> Result<(), NpzError> {
@@ -131,15 +157,24 @@ fn read_archive(
     path: &Path,
     file: impl Read + Seek,
     mut beside: impl Read + Seek,
-) -> Result<BTreeMap<String, Array>, NpzError> {
+    wanted: impl Fn(&str) -> bool,
+) -> Result<(BTreeMap<String, Array>, Vec<String>), NpzError> {
     let unreadable = |cause| NpzError::Read { path: path.to_owned(), cause };
+    let mut start = Vec::new();
+    Read::by_ref(&mut beside).take(FIRST_BYTES).read_to_end(&mut start).map_err(unreadable)?;
+    let kind = foreign::kind(&start);
+    // Any zip archive goes on, to be refused for what is in it.
+    if let Some(what) = kind.filter(|_| !start.starts_with(b"PK") || kind.is_some_and(|kind| kind.contains("PyTorch")))
+    {
+        return Err(NpzError::Foreign { path: path.to_owned(), what });
+    }
     let damaged = |cause: zip::result::ZipError| NpzError::Archive { path: path.to_owned(), cause: cause.to_string() };
     let mut archive = ZipArchive::new(file).map_err(damaged)?;
     if !directory_is_whole(&mut beside, archive.central_directory_start(), archive.len()).map_err(unreadable)? {
         let cause = "the directory has another number of entries than the archive says".to_owned();
         return Err(NpzError::Archive { path: path.to_owned(), cause });
     }
-    let mut arrays = BTreeMap::new();
+    let (mut arrays, mut others) = (BTreeMap::new(), Vec::new());
     for index in 0..archive.len() {
         let mut entry = archive.by_index(index).map_err(damaged)?;
         let full_name = entry.name().map_err(damaged)?.into_owned();
@@ -149,6 +184,10 @@ fn read_archive(
             return Err(unexpected());
         }
         let name = full_name.strip_suffix(".npy").filter(|name| !name.is_empty()).ok_or_else(unexpected)?.to_owned();
+        if !wanted(&name) {
+            others.push(name);
+            continue;
+        }
         let array = npy::read(&mut entry).map_err(|defect| NpzError::Array {
             path: path.to_owned(),
             name: name.clone(),
@@ -158,7 +197,7 @@ fn read_archive(
             return Err(unexpected());
         }
     }
-    Ok(arrays)
+    Ok((arrays, others))
 }
 
 /// Whether as many entries as are counted fill the directory at `start`: the count itself has no checksum.
@@ -288,6 +327,21 @@ mod tests {
     }
 
     #[test]
+    fn arrays_that_nobody_asked_for_may_be_anything() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("names.npz");
+        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+        archive.start_file("x.npy", SimpleFileOptions::default()).unwrap();
+        npy::write(&mut archive, &ArrayView::new(&[1], &[1.0][..]).unwrap()).unwrap();
+        archive.start_file("names.npy", SimpleFileOptions::default()).unwrap();
+        archive.write_all(b"an array of text").unwrap();
+        fs::write(&path, archive.finish().unwrap().into_inner()).unwrap();
+        assert!(matches!(read(&path), Err(NpzError::Array { name, .. }) if name == "names"));
+        let (arrays, others) = read_named(&path, &["x", "y"]).unwrap();
+        assert!(arrays.len() == 1 && arrays.contains_key("x") && others == ["names"], "{arrays:?} {others:?}");
+    }
+
+    #[test]
     fn names_must_be_given_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("names.npz");
@@ -310,6 +364,7 @@ mod tests {
             error
         };
         assert!(matches!(error_of(b"not a zip"), NpzError::Archive { .. }));
+        assert!(matches!(error_of(b"<html>"), NpzError::Foreign { what, .. } if what.contains("web page")));
         for cut in [1, 20, 500, STORED.len() / 2, STORED.len() - 1] {
             error_of(&STORED[..STORED.len() - cut]);
         }

@@ -18,7 +18,6 @@ use crate::atomic::{self, WriteError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -148,7 +147,7 @@ pub fn write<R: Record>(path: &Path, record: &R) -> Result<(), RecordError> {
 ///
 /// [`RecordError::Read`] or [`RecordError::Defect`], both naming the file.
 pub fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
-    let bytes = fs::read(path).map_err(|cause| RecordError::Read { path: path.to_owned(), cause })?;
+    let bytes = crate::whole::read(path).map_err(|cause| RecordError::Read { path: path.to_owned(), cause })?;
     from_bytes(&bytes).map_err(|defect| RecordError::Defect { path: path.to_owned(), defect })
 }
 
@@ -159,7 +158,7 @@ pub fn read<R: Record>(path: &Path) -> Result<R, RecordError> {
 ///
 /// [`RecordError::Read`] or [`RecordError::Defect`], as [`read`]; the payload is not decoded.
 pub fn describe(path: &Path) -> Result<Description, RecordError> {
-    let bytes = fs::read(path).map_err(|cause| RecordError::Read { path: path.to_owned(), cause })?;
+    let bytes = crate::whole::read(path).map_err(|cause| RecordError::Read { path: path.to_owned(), cause })?;
     let envelope = Envelope::open(&bytes).map_err(|defect| RecordError::Defect { path: path.to_owned(), defect })?;
     Ok(Description {
         kind: String::from_utf8_lossy(envelope.kind).into_owned(),
@@ -315,6 +314,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde::Deserialize;
+    use std::fs;
 
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct Run {

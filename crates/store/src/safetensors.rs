@@ -7,10 +7,12 @@
 
 use crate::array::{Array, ArrayView, ElementType};
 use crate::atomic::{self, WriteError};
+use crate::foreign;
+use crate::whole;
+use crate::widen::{ByteOrder, Stored, Unreadable};
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -76,7 +78,7 @@ pub enum Defect {
     #[error("header: {0}")]
     Header(String),
     /// A tensor of a type that is not read.
-    #[error("tensor {name:?} of type {found:?}, expected one of F64, F32, I64, U8, BOOL")]
+    #[error("tensor {name:?} of type {found:?}, expected F16, BF16, F32, F64, an integer type or BOOL")]
     ValueType {
         /// Name of the tensor.
         name: String,
@@ -90,6 +92,17 @@ pub enum Defect {
         found: u64,
         /// Bytes the tensors take.
         expected: u64,
+    },
+    /// Bytes of another kind.
+    #[error("not a safetensors file, but {0}")]
+    Foreign(&'static str),
+    /// An unsigned integer that a signed one of 64 bits cannot hold.
+    #[error("{found} in tensor {name:?}, expected integers to {}", i64::MAX)]
+    TooLarge {
+        /// Name of the tensor.
+        name: String,
+        /// The integer.
+        found: u64,
     },
     /// A byte of a Boolean tensor is neither 0 nor 1.
     #[error("byte {found} in Boolean tensor {name:?}, expected 0 or 1")]
@@ -143,13 +156,13 @@ pub fn bytes(
     Ok(bytes)
 }
 
-/// Reads every tensor of the file at `path`.
+/// Reads every tensor of the file at `path`. Halves, brain floats and narrow integers are widened exactly.
 ///
 /// # Errors
 ///
 /// [`SafetensorsError`], naming the file and the tensor.
 pub fn read(path: &Path) -> Result<Tensors, SafetensorsError> {
-    let bytes = fs::read(path).map_err(|cause| SafetensorsError::Read { path: path.to_owned(), cause })?;
+    let bytes = whole::read(path).map_err(|cause| SafetensorsError::Read { path: path.to_owned(), cause })?;
     from_bytes(&bytes).map_err(|defect| SafetensorsError::Defect { path: path.to_owned(), defect })
 }
 
@@ -159,6 +172,16 @@ pub fn read(path: &Path) -> Result<Tensors, SafetensorsError> {
 ///
 /// [`Defect`], for bytes that are no such file. Never panics, and sets no memory aside that the bytes do not fill.
 pub fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
+    tensors(bytes).map_err(|defect| match defect {
+        // Behind the length of its header a tensor file, damaged or not, has the header's bracket.
+        Defect::Header(_) | Defect::HeaderLength { .. } if bytes.get(LENGTH_BYTES) != Some(&b'{') => {
+            foreign::kind(bytes).map_or(defect, Defect::Foreign)
+        }
+        _ => defect,
+    })
+}
+
+fn tensors(bytes: &[u8]) -> Result<Tensors, Defect> {
     let found = bytes.len() as u64;
     let (length, rest) = bytes
         .split_first_chunk::<LENGTH_BYTES>()
@@ -179,13 +202,14 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Tensors, Defect> {
     let mut tensors = BTreeMap::new();
     for name in table.offset_keys() {
         let info = table.info(&name).expect("its name is from the table");
-        let Some(element_type) = element_type(info.dtype) else {
+        let Some(stored) = stored(info.dtype) else {
             return Err(Defect::ValueType { name, found: info.dtype.to_string() });
         };
         let (from, to) = info.data_offsets;
-        match element_type.values_from_le(&values[from..to]) {
+        match stored.read(&values[from..to], ByteOrder::Little) {
             Ok(values) => drop(tensors.insert(name, Array { shape: info.shape.clone(), values })),
-            Err(found) => return Err(Defect::NotBoolean { name, found }),
+            Err(Unreadable::NotBoolean(found)) => return Err(Defect::NotBoolean { name, found }),
+            Err(Unreadable::TooLarge(found)) => return Err(Defect::TooLarge { name, found }),
         }
     }
     let metadata = table.metadata().iter().flatten().map(|(key, text)| (key.clone(), text.clone())).collect();
@@ -249,9 +273,23 @@ fn dtype(element_type: ElementType) -> Dtype {
     }
 }
 
-fn element_type(dtype: Dtype) -> Option<ElementType> {
-    use ElementType::{Bool, F32, F64, I64, U8};
-    [F64, F32, I64, U8, Bool].into_iter().find(|t| self::dtype(*t) == dtype)
+fn stored(dtype: Dtype) -> Option<Stored> {
+    Some(match dtype {
+        Dtype::F16 => Stored::F16,
+        Dtype::BF16 => Stored::Bf16,
+        Dtype::F32 => Stored::F32,
+        Dtype::F64 => Stored::F64,
+        Dtype::I8 => Stored::I8,
+        Dtype::I16 => Stored::I16,
+        Dtype::I32 => Stored::I32,
+        Dtype::I64 => Stored::I64,
+        Dtype::U8 => Stored::U8,
+        Dtype::U16 => Stored::U16,
+        Dtype::U32 => Stored::U32,
+        Dtype::U64 => Stored::U64,
+        Dtype::BOOL => Stored::Bool,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -260,6 +298,7 @@ mod tests {
     use crate::array::OwnedValues;
     use ::safetensors::{SafeTensors, tensor::TensorView};
     use proptest::prelude::*;
+    use std::fs;
 
     /// Golden file: the Python package safetensors 0.8.0, `numpy.save_file` of the tensors in [`golden_tensors`].
     const GOLDEN: &[u8] = include_bytes!("../golden/python-0.8.0.safetensors");
@@ -350,6 +389,19 @@ mod tests {
     }
 
     #[test]
+    fn narrow_types_are_widened_exactly() {
+        let of = |dtype: &str, values: &[u8]| {
+            let len = values.len();
+            let header = format!(r#"{{"a":{{"dtype":"{dtype}","shape":[1],"data_offsets":[0,{len}]}}}}"#);
+            let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), values].concat();
+            from_bytes(&bytes).unwrap().tensors.remove("a").unwrap().values
+        };
+        assert_eq!(of("BF16", &[0x49, 0xc0]), OwnedValues::F32(vec![-3.140_625]));
+        assert_eq!(of("F16", &[0x55, 0x35]), OwnedValues::F32(vec![0.333_251_95]));
+        assert_eq!(of("I32", &[0xff; 4]), OwnedValues::I64(vec![-1]));
+    }
+
+    #[test]
     fn refuses_what_it_would_misread() {
         let of = |header: &str, values: &[u8]| {
             let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -369,8 +421,11 @@ mod tests {
             format!(r#"{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{from},{to}]}}}}"#)
         };
         assert!(
-            matches!(of(&tensor("BF16", "[1]", 0, 2), &[0; 2]), Defect::ValueType { found, .. } if found == "BF16")
+            matches!(of(&tensor("F8_E5M2", "[1]", 0, 1), &[0]), Defect::ValueType { found, .. } if found == "F8_E5M2")
         );
+        assert!(matches!(of(&tensor("U64", "[1]", 0, 8), &[255; 8]), Defect::TooLarge { .. }));
+        let text = b"version https://git-lfs.github.com/spec/v1\n";
+        assert!(matches!(from_bytes(text), Err(Defect::Foreign(what)) if what.contains("git lfs pull")));
         assert!(matches!(of(&tensor("BOOL", "[1]", 0, 1), &[2]), Defect::NotBoolean { found: 2, .. }));
         assert_eq!(of(&tensor("F32", "[2]", 0, 8), &[0; 7]), Defect::Length { found: 7, expected: 8 });
         for (shape, from, to) in

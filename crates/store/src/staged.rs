@@ -239,8 +239,9 @@ fn earlier(target: &Path, what: What<'_>) -> io::Result<Owned> {
 fn owned(target: &Path) -> Option<Owned> {
     let file = target.join(OWNER);
     // The size of a list of files, not of whatever may be called so.
-    let is_small = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file() && found.len() < 1 << 24);
-    serde_json::from_slice(&fs::read(file).ok().filter(|_| is_small)?).ok()
+    let is_file = fs::symlink_metadata(&file).is_ok_and(|found| found.is_file());
+    let bytes = is_file.then(|| crate::whole::read_at_most(&file, 1 << 24).ok()).flatten()?;
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Every file under a folder, by its path with slashes. Links are files, and not followed.

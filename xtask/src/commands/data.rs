@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use superlinear_datasets::cache::{self, FileReport, FileState};
 #[cfg(feature = "fetch")]
 use superlinear_datasets::fetch::{FetchConfig, fetch};
-use superlinear_datasets::import::{Outcome, import};
+use superlinear_datasets::import::{ImportReport, Outcome, import};
 use superlinear_datasets::{DatasetName, Progress, embed, embed::EmbedReport, embedded};
 
 /// The full data sets on this machine, and the files that are embedded.
@@ -88,6 +88,10 @@ fn import_from(from: &Path, dir: &Path, names: &[DatasetName]) -> Result<()> {
     let mut display = Display::new();
     let reports = import(from, dir, all_if_empty(names), &mut |event| display.show(event))?;
     display.finish();
+    let is_anothers = |dataset: &DatasetName, file: &str| {
+        let of_another = |report: &&ImportReport| report.dataset != *dataset && report.file == file;
+        reports.iter().filter(of_another).any(|report| !matches!(report.outcome, Outcome::NotFound { .. }))
+    };
     let mut rows = Vec::new();
     let mut problems = Vec::new();
     for dataset in all_if_empty(names) {
@@ -100,9 +104,12 @@ fn import_from(from: &Path, dir: &Path, names: &[DatasetName]) -> Result<()> {
             let (outcome, detail) = match &report.outcome {
                 Outcome::AlreadyThere => ("already there", String::new()),
                 Outcome::Imported { from } => ("imported", from.display().to_string()),
-                // Copies that belong to another data set are no news unless this one was asked for.
-                Outcome::NotFound { refused } if found > 0 || !names.is_empty() => ("not found", refused.join("; ")),
-                Outcome::NotFound { .. } => ("not found", String::new()),
+                // A copy that belongs to another data set with files of these names is no news, unless this one was
+                // asked for.
+                Outcome::NotFound { .. } if names.is_empty() && found == 0 && is_anothers(dataset, &report.file) => {
+                    ("not found", String::new())
+                }
+                Outcome::NotFound { refused } => ("not found", refused.join("; ")),
             };
             rows.push([dataset.to_string(), report.file.clone(), outcome.to_owned(), detail]);
         }

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use superlinear_experiments::observer::Observer;
-use superlinear_experiments::spectrum::{Of, OperatorName, Question, answer, prepare};
+use superlinear_experiments::spectrum::{Files, Of, OperatorName, Question, answer, prepare};
 use superlinear_nets::{Activation, Loss};
 use superlinear_report::spectrum::{files, lines, write};
 use superlinear_store::staged::{StagedDir, What};
@@ -23,23 +23,30 @@ pub(crate) struct SpectrumArgs {
     /// The same by name
     #[arg(long, value_name = "RUN_ID", conflicts_with = "run_id")]
     run: Option<String>,
-    /// In place of a run, any network of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in]
-    /// and, where there is one, `<layer>.bias`; `fc1` is then the first
+    /// In place of a run, a chain of dense layers: a safetensors file of tensors `<layer>.weight` [d_out, d_in] and,
+    /// where there is one, `<layer>.bias`; `fc1` is then the first. One order must follow from the shapes, or --order
+    /// gives it
     #[arg(long, value_name = "FILE", requires = "data", conflicts_with_all = ["run_id", "run"])]
     weights: Option<PathBuf>,
-    /// With --weights: an npz file of `x` [N, d_in], as the network takes it, and of the classes `y` [N]
+    /// With --weights: an npz file of `x` [N, …], as the network takes it, of the classes `y` [N] and, to check the
+    /// network by, of its `logits` [N, n_out]
     #[arg(long, value_name = "FILE", requires = "weights", conflicts_with_all = ["run_id", "run"])]
     data: Option<PathBuf>,
-    /// With --weights: ce, mse (of the softmax) or linear-mse
+    /// With --weights: ce, mse (of the softmax with the one-hot class) or linear-mse (of the logits with it), both the
+    /// mean over outputs, as in PyTorch
     #[arg(long, value_name = "LOSS", requires = "weights", default_value_t = Loss::CrossEntropy)]
     loss: Loss,
-    /// With --weights: what stands between two layers
-    #[arg(long, requires = "weights", value_enum, default_value_t = ActivationName::Relu)]
-    activation: ActivationName,
-    /// With --weights: the size of a mini-batch, which C = Σ/B is of
+    /// With --weights: what stands between two layers; needed where there are two
+    #[arg(long, requires = "weights", value_enum)]
+    activation: Option<ActivationName>,
+    /// With --weights: the layers by the file's names, first to last, where their shapes fit in several orders
+    #[arg(long, requires = "weights", value_delimiter = ',', value_name = "NAMES")]
+    order: Vec<String>,
+    /// With --weights: the size of a mini-batch, which C = Σ/B is of, at most the number of samples
     #[arg(long, value_name = "B", requires = "weights", value_parser = count, default_value_t = NonZeroUsize::MIN)]
     batch: NonZeroUsize,
-    /// Parameters: `fc2` (weight and bias), `conv1.weight`, several jointly with commas, or `all`
+    /// Parameters: `fc2` (weight and bias), `conv1.weight`, a name of the file's own, several jointly with commas, or
+    /// `all`
     #[arg(long, required = true, value_delimiter = ',', value_name = "NAMES")]
     pub(crate) params: Vec<String>,
     /// Which matrix
@@ -90,6 +97,7 @@ pub(crate) struct SpectrumArgs {
 enum ActivationName {
     Relu,
     Tanh,
+    Identity,
 }
 
 impl From<ActivationName> for Activation {
@@ -97,6 +105,7 @@ impl From<ActivationName> for Activation {
         match name {
             ActivationName::Relu => Self::Relu,
             ActivationName::Tanh => Self::Tanh,
+            ActivationName::Identity => Self::Identity,
         }
     }
 }
@@ -132,13 +141,14 @@ impl SpectrumArgs {
     fn question(&self) -> Question {
         let run = || self.run_id.as_ref().or(self.run.as_ref()).expect("required where there are no files").clone();
         let of = match (&self.weights, &self.data) {
-            (Some(weights), Some(data)) => Of::Files {
+            (Some(weights), Some(data)) => Of::Files(Files {
                 weights: weights.clone(),
                 data: data.clone(),
                 loss: self.loss,
-                activation: self.activation.into(),
+                activation: self.activation.map(Into::into),
+                order: self.order.clone(),
                 batch: self.batch,
-            },
+            }),
             _ => Of::Run { out: self.out.clone(), id: run() },
         };
         Question {

@@ -4,6 +4,7 @@
 //! points.
 
 mod folders;
+mod sealed;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;

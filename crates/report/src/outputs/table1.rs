@@ -125,7 +125,7 @@ fn by_layer(runs: &[&RunRecord]) -> Result<Table> {
                 n_used.to_string(),
                 dropped.non_positive_x.to_string(),
                 dropped.non_positive_y.to_string(),
-                dropped.below_noise_floor.to_string(),
+                (dropped.below_noise_floor + dropped.ordinate_below_floor).to_string(),
                 dropped.non_finite.to_string(),
             ]);
         }
