@@ -15,8 +15,8 @@ use faer::{Accum, Mat, MatRef, Par};
 /// Directions are left out in which `S` is smaller than about `d·ε·‖S‖`, the error that a dense eigensolver would put
 /// there: the pairs reproduce `S` to that error. It is verified before anything is returned: `‖S − T diag(s) Tᵀ‖ ≤
 /// c(d)·‖S‖` and `‖TᵀT − I‖ ≤ c(d)` (Frobenius) with `c(d) = (10 + √d)(d + 8)·ε`. Where pairs on a range that was
-/// found first fail, those of the whole matrix have to pass. Runs on the calling thread; the result does not depend on the scale of
-/// `S`, for powers of two to the last bit.
+/// found first fail, those of the whole matrix have to pass. Runs on the calling thread; the result does not
+/// depend on the scale of `S`, for powers of two to the last bit.
 ///
 /// # Panics
 /// When `S` is not square, not symmetric up to rounding, or holds a number that is not finite: no pairs pass then.

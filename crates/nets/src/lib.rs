@@ -6,8 +6,8 @@
 //! pre-activation. From these follow the per-sample gradient `δ_p ⊗ a_p` and Hessian `S_p ⊗ a_p a_pᵀ` of the layer's
 //! weight.
 //!
-//! Networks may begin with convolutions and pooling ([`Layer`], [`Architecture::paper_cnn`]); [`BlockPasses`] multiplies
-//! the Hessian over any [`Selection`] of parameters with vectors, exactly.
+//! Networks may begin with convolutions and pooling ([`Layer`], [`Architecture::paper_cnn`]); [`BlockPasses`]
+//! multiplies the Hessian over any [`Selection`] of parameters with vectors, exactly.
 //!
 //! The crate knows no data set, reads no file and trains nothing.
 //!

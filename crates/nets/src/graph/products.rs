@@ -100,8 +100,8 @@ impl<T: Scalar> GraphPasses<T> {
         self.hessian(model, &GraphDirections { k: once.k, tensors: once.tensors }, sums);
     }
 
-    /// [`GraphPasses::hessian`] of a block of one sample, with what it contributes along the directions; `g_p·v` without
-    /// the penalty's part.
+    /// [`GraphPasses::hessian`] of a block of one sample, with what it contributes along the directions; `g_p·v`
+    /// without the penalty's part.
     ///
     /// # Panics
     /// As [`GraphPasses::hessian`], and when the block has other than one sample.
