@@ -37,6 +37,7 @@
 #![allow(non_snake_case)]
 
 mod alignment;
+mod diagonals_along;
 mod directional;
 mod graph;
 mod joint;
@@ -48,6 +49,7 @@ mod per_sample_hessian;
 mod range_eigen;
 
 pub use alignment::{alignments, per_sample_hessians};
+pub use diagonals_along::{Diagonal, DiagonalsAlong};
 pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
 pub use graph::{GraphCurvatureError, GraphLoss, GraphMoments, GraphOperator, SingleProductSamples};
 pub use joint::{JointError, JointLayers};
@@ -61,7 +63,7 @@ pub use layer::{
 pub use layer_moments::{
     LayerMoments, absolute_hessian, gauss_newton, largest_curvature, layer_moments, layer_moments_with,
 };
-pub use operators::{CurvatureOperator, Diagonal, DiagonalsAlong, MeanLoss, OperatorError};
+pub use operators::{CurvatureOperator, MeanLoss, OperatorError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
 pub use range_eigen::range_eigen;
 pub use superlinear_nets::{Parameter, Part, Selection, SelectionError};

@@ -13,7 +13,8 @@ use fixtures::{Fixture, NAMES};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use reference::Reference;
-use superlinear_curvature::{GraphCurvatureError, GraphLoss, GraphMoments, SingleProductSamples};
+use std::ops::ControlFlow;
+use superlinear_curvature::{Diagonal, GraphCurvatureError, GraphLoss, GraphMoments, SingleProductSamples};
 use superlinear_nets::{
     Arithmetic, Convolution, Criterion, Dense, DenseGraphSamples, Function, Graph, GraphBuilder, GraphLayer,
     GraphSamples, LayerForm, Model, Objective, Reshape, Variables, WeightOrder, Window,
@@ -210,6 +211,86 @@ fn moments_agree_with_brute_force() {
     }
 }
 
+/// Every number of [`GraphLoss::diagonals_along`], in selections of every form, with and without a penalty.
+#[test]
+fn diagonals_along_vectors_are_those_of_brute_force() {
+    let (n, K) = (5, 11);
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    for (name, graph, selections) in cases() {
+        let model = random_model(graph, 6);
+        let samples = random_samples(&model, n);
+        for (selection, l2) in selections.iter().flat_map(|selection| [(selection, 0.0), (selection, 0.2)]) {
+            let what = format!("{name} {selection:?} {l2}");
+            let objective = Objective { l2, ..Objective::from(Criterion::cross_entropy()) };
+            let variables = Variables::parameters(model.graph(), selection.iter().copied()).unwrap();
+            let P = variables.n_params();
+            let mut V = Mat::from_fn(P, K, |_, _| rng.random::<f64>() - 0.5);
+            for mut v in V.col_iter_mut() {
+                let norm = v.norm_l2();
+                v /= faer::Scale(norm);
+            }
+            let truth = |p: usize| Reference::new(&model, &objective, &samples, p).in_parameters(&variables);
+            let truths: Vec<_> = (0..n).map(truth).collect();
+            let along = |p: usize, k: usize| (0..P).map(|i| truths[p].gradient[i] * V[(i, k)]).sum::<f64>();
+            let mean = |of: &dyn Fn(usize) -> f64| (0..n).map(of).sum::<f64>() / n as f64;
+            // What samples contribute, N × 3K.
+            let terms = Mat::from_fn(n, 3 * K, |p, column| {
+                let (k, v) = (column % K, V.col(column % K));
+                let product = &truths[p].hessian * v;
+                match column / K {
+                    0 => v.transpose() * &product,
+                    1 => (along(p, k) - mean(&|p| along(p, k))).powi(2),
+                    _ => product.squared_norm_l2(),
+                }
+            });
+            let loss = GraphLoss::new(&model, objective.clone(), &samples, variables.clone()).unwrap();
+            let found = loss.diagonals_along(V.as_ref()).unwrap();
+            let of = [Diagonal::Hessian, Diagonal::Covariance, Diagonal::SecondMoment];
+            let means: Vec<f64> = (0..3 * K).map(|k| mean(&|p| terms[(p, k)])).collect();
+            let column = |values: &[f64]| Mat::from_fn(K, 1, |k, _| values[k]);
+            let residual = |x: Mat<f64>, k: usize| {
+                let rest = &x * V.col(k);
+                let along = V.col(k).transpose() * &rest;
+                (&rest - faer::Scale(along) * V.col(k)).norm_l2()
+            };
+            let gradient = Mat::from_fn(P, 1, |i, _| mean(&|p| truths[p].gradient[i]));
+            for (x, of) in of.into_iter().enumerate() {
+                let values = column(&means[x * K..][..K]);
+                close(&format!("{what} {of:?}"), column(found.values(of)).as_ref(), values.as_ref());
+                let mut X = Mat::<f64>::zeros(P, P);
+                for truth in &truths {
+                    let centred = Mat::from_fn(P, 1, |i, _| truth.gradient[i] - gradient[(i, 0)]);
+                    X += match of {
+                        Diagonal::Hessian => truth.hessian.clone(),
+                        Diagonal::Covariance => &centred * centred.transpose(),
+                        Diagonal::SecondMoment => &truth.hessian * &truth.hessian,
+                    };
+                }
+                X *= faer::Scale(1.0 / n as f64);
+                let residuals = Mat::from_fn(K, 1, |k, _| residual(X.clone(), k));
+                close(&format!("{what} {of:?} residual"), column(found.residuals(of)).as_ref(), residuals.as_ref());
+            }
+            for (x, y) in (0..3).flat_map(|x| (0..3).map(move |y| (x, y))) {
+                let truth = Mat::from_fn(K, K, |i, j| {
+                    let centred = |p: usize, column: usize| terms[(p, column)] - means[column];
+                    mean(&|p| centred(p, x * K + i) * centred(p, y * K + j)) / (n as f64 - 1.0)
+                });
+                let covariance = found.sampling_covariance(of[x], of[y]);
+                close(&format!("{what} {:?} with {:?}", of[x], of[y]), covariance, truth.as_ref());
+            }
+            // A listener hears of all products, and may stop them.
+            let mut heard = 0;
+            let again = loss.diagonals_along_with(V.as_ref(), |n| {
+                heard += n;
+                ControlFlow::Continue(())
+            });
+            assert_eq!((again.unwrap(), heard), (found, 3 * K), "{what}");
+            let stopped = loss.diagonals_along_with(V.as_ref(), |_| ControlFlow::Break(())).unwrap_err();
+            assert_eq!(stopped, GraphCurvatureError::Interrupted { products: K });
+        }
+    }
+}
+
 /// `S_p`, `δ_p` and `a_p` of a layer that is used once make all of its moments; others are no such layers.
 #[test]
 fn single_products() {
@@ -265,6 +346,10 @@ fn threads_change_no_bit() {
                         moments.noise_covariance(NO_LIMIT).unwrap(),
                         loss.hessian().product(vectors.as_ref()).unwrap(),
                         loss.noise_covariance().product(vectors.as_ref()).unwrap(),
+                        loss.diagonals_along(vectors.as_ref())
+                            .unwrap()
+                            .sampling_covariance(Diagonal::Hessian, Diagonal::SecondMoment)
+                            .to_owned(),
                     ]
                 })
             };

@@ -8,7 +8,10 @@
 use faer::{Mat, MatRef};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use superlinear_nets::{Activation, Architecture, Bias, ImageShape, Layer, Loss, Network, TangentWorkspace, Workspace};
+use superlinear_nets::{
+    Activation, Architecture, Bias, DenseSamples, GraphDirections, GraphPasses, GraphSums, ImageShape, Labelled, Layer,
+    Loss, Network, Variables, Workspace,
+};
 
 /// Samples.
 const N: usize = 40;
@@ -100,10 +103,16 @@ fn loss_and_gradient(net: &Network<f64>, inputs: MatRef<'_, f64>, labels: &[u8])
 
 /// `H v` of the mean loss, over all parameters.
 fn hessian_vector(net: &Network<f64>, inputs: MatRef<'_, f64>, labels: &[u8], direction: &[f64]) -> Vec<f64> {
-    let mut product = vec![0.0; direction.len()];
-    let mut workspace = TangentWorkspace::new(net);
-    net.hessian_vector(inputs, labels, Loss::CrossEntropy, direction, &mut workspace, &mut product);
-    product
+    let (model, samples) = (net.model(), DenseSamples::new(inputs.to_owned(), labels.to_vec()));
+    let variables = Variables::all(model.graph());
+    let mut passes = GraphPasses::new(model.graph(), Loss::CrossEntropy.into(), variables.clone());
+    passes.evaluate(&model, &Labelled(&samples), 0..labels.len()).expect("images fit the network");
+    let vector = MatRef::from_column_major_slice(direction, direction.len(), 1);
+    let mut sums = GraphSums::zeros(&variables, 1);
+    passes.hessian(&model, &GraphDirections::new(&variables, vector), &mut sums);
+    let mut product = Mat::zeros(direction.len(), 1);
+    sums.add_to(&variables, 1.0 / labels.len() as f64, product.as_mut());
+    product.col_as_slice(0).to_vec()
 }
 
 fn norm(v: &[f64]) -> f64 {

@@ -6,9 +6,8 @@
 //! pre-activation. From these follow the per-sample gradient `δ_p ⊗ a_p` and Hessian `S_p ⊗ a_p a_pᵀ` of the layer's
 //! weight.
 //!
-//! Networks may begin with convolutions and pooling ([`Layer`], [`Architecture::paper_cnn`]);
-//! [`Network::hessian_vector`] multiplies the Hessian over all parameters with a vector, exactly; [`BlockPasses`] does
-//! so for several vectors over any [`Selection`] of parameters.
+//! Networks may begin with convolutions and pooling ([`Layer`], [`Architecture::paper_cnn`]); [`BlockPasses`]
+//! multiplies the Hessian over any [`Selection`] of parameters with vectors, exactly.
 //!
 //! The crate knows no data set, reads no file and trains nothing.
 //!
@@ -54,8 +53,7 @@ pub use ops::{
     Transpose, WeightOrder, Window,
 };
 pub use passes::{
-    AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Forms, Sums, TangentWorkspace,
-    Workspace,
+    AtLogits, BatchLoss, BlockPasses, Directions, EvaluatedBlock, FactoredGradient, Forms, Sums, Workspace,
 };
 pub use samples::{DenseSamples, Samples, SamplesError};
 pub use scalar::Scalar;

@@ -8,10 +8,10 @@ use parts::{attention, dense, layer_norm};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use superlinear_nets::{
-    Activation, Architecture, Arithmetic, BatchNorm, Concatenate, Convolution, Criterion, Dense, DenseGraphSamples,
-    DenseSamples, Embedding, Function, Gather, Graph, GraphBuilder, GraphDirections, GraphError, GraphLayer,
-    GraphPasses, GraphSums, ImageShape, Labelled, LayerForm, Loss, MatrixProduct, MaxPool, Model, Network, Objective,
-    Operation, Reshape, Slice, TangentWorkspace, Transpose, Variables, Window, Workspace,
+    Activation, Architecture, Arithmetic, BatchNorm, BlockPasses, Concatenate, Convolution, Criterion, Dense,
+    DenseGraphSamples, DenseSamples, Directions, Embedding, Function, Gather, Graph, GraphBuilder, GraphDirections,
+    GraphError, GraphLayer, GraphPasses, GraphSums, ImageShape, Labelled, LayerForm, Loss, MatrixProduct, MaxPool,
+    Model, Network, Objective, Operation, Reshape, Selection, Slice, Sums, Transpose, Variables, Window, Workspace,
 };
 
 fn refused(graph: Result<Graph, GraphError>) -> String {
@@ -229,6 +229,15 @@ fn targets_are_checked() {
         "op (output): found a target of sample 0; expected a class below 5 or -100, found 5"
     );
     let weights = Criterion::CrossEntropy { class_weights: Some(vec![1.0]), label_smoothing: 0.0, ignored: None };
+    // One class a sample is no target for several outputs, nor a real number; and a class that is none is refused.
+    let labelled = |label: u8| DenseSamples::<f64>::new(Mat::zeros(6, 1), vec![label]);
+    let one = Architecture::mlp(&[6, 1], Activation::Identity).unwrap().graph();
+    let three = Architecture::mlp(&[6, 3], Activation::Identity).unwrap().graph();
+    let mse = Objective::from(Loss::LinearMse);
+    let refused = |graph: &Graph, label: u8| graph.accepts(&Labelled(&labelled(label)), &mse).unwrap_err().to_string();
+    assert!(refused(&one, 0).ends_with("found one class a sample; expected a real number a sample"));
+    assert!(refused(&three, 3).contains("found a target of sample 0"), "{}", refused(&three, 3));
+    assert_eq!(three.accepts(&Labelled(&labelled(2)), &mse), Ok(()));
     let wrong = graph.accepts(&data(1.0), &weights.into()).unwrap_err().to_string();
     assert!(wrong.contains("5 class weights, finite and not negative, found 1 of them"), "{wrong}");
 }
@@ -367,7 +376,7 @@ fn networks_are_graphs() {
         let labels: Vec<u8> = (0..N).map(|p| (p % 3) as u8).collect();
         let samples = DenseSamples::new(inputs.clone(), labels.clone());
         let direction: Vec<f64> = (0..P).map(|_| rng.random::<f64>() - 0.5).collect();
-        for loss in [Loss::CrossEntropy, Loss::SoftmaxMse] {
+        for loss in [Loss::CrossEntropy, Loss::SoftmaxMse, Loss::LinearMse] {
             let (mut gradient, mut found) = (vec![0.0; P], vec![0.0; P]);
             let mut workspace = Workspace::new(&net, N);
             net.loss_and_gradient(inputs.as_ref(), &labels, loss, &mut workspace, &mut gradient);
@@ -377,12 +386,17 @@ fn networks_are_graphs() {
             let largest = gradient.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
             assert!(gradient.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-13 * largest.max(1e-3)), "{loss}");
             let mut product = vec![0.0; P];
-            let mut workspace = TangentWorkspace::new(&net);
-            net.hessian_vector(inputs.as_ref(), &labels, loss, &direction, &mut workspace, &mut product);
+            let selection = Selection::all(net.architecture());
+            let vector = faer::MatRef::from_column_major_slice(&direction, P, 1);
+            let mut of_chain = BlockPasses::new(&net, &selection, N);
+            of_chain.evaluate(&labels, loss, |p, input| input.copy_from_slice(inputs.col_as_slice(p)));
+            let mut sums = Sums::zeros(net.architecture(), &selection, 1);
+            of_chain.hessian(&Directions::new(net.architecture(), &selection, vector), &mut sums);
+            sums.add_to(net.architecture(), &selection, faer::MatMut::from_column_major_slice_mut(&mut product, P, 1));
+            product.iter_mut().for_each(|x| *x /= N as f64);
             let variables = Variables::all(model.graph());
             let mut passes = GraphPasses::new(model.graph(), objective, variables.clone());
             passes.evaluate(&model, &Labelled(&samples), 0..N).unwrap();
-            let vector = faer::MatRef::from_column_major_slice(&direction, P, 1);
             let mut sums = GraphSums::zeros(&variables, 1);
             passes.hessian(&model, &GraphDirections::new(&variables, vector), &mut sums);
             let mut of_graph = Mat::zeros(P, 1);

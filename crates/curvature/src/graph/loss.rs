@@ -32,6 +32,12 @@ pub enum GraphCurvatureError {
         /// What it is.
         value: f64,
     },
+    /// The listener of [`GraphLoss::diagonals_along_with`] asked for it.
+    #[error("interrupted after {products} products")]
+    Interrupted {
+        /// Products until then.
+        products: usize,
+    },
     /// A dense matrix would take more memory than it may.
     #[error("a moment of {n_params} × {n_params} needs {needed} bytes, more than the limit of {limit}")]
     Memory {

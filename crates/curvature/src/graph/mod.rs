@@ -16,6 +16,7 @@
 //! With `ζ` what is added to all pre-activations at once, `Ŝ = ∂²ℓ/∂ζ²` and `D = ∂a/∂ζ`, the columns of `U` are `e_o ⊗
 //! a_t` for every output of every use, and, where activities follow pre-activations, `δ_t ⊗ e_i`: `C = [Ŝ Dᵀ; D 0]`.
 
+mod along;
 mod factors;
 mod loss;
 mod moments;

@@ -8,7 +8,9 @@ use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use superlinear_nets::{EvaluatedGraph, GraphDirections, GraphPasses, GraphSamples, GraphSums, MemoryEstimate, Scalar};
+use superlinear_nets::{
+    EvaluatedGraph, Forms, GraphDirections, GraphPasses, GraphSamples, GraphSums, MemoryEstimate, Scalar,
+};
 
 /// Parts of the samples, each with sums of its own.
 const PARTS: usize = 8;
@@ -88,13 +90,52 @@ impl<'a, T: Scalar, S: GraphSamples<T>> GraphOperator<'a, T, S> {
     /// # Panics
     /// When the shapes are others.
     #[track_caller]
-    pub fn multiply(&self, mut out: MatMut<'_, T>, vectors: MatRef<'_, T>) {
-        assert!(vectors.nrows() == self.n_params() && out.shape() == vectors.shape(), "P × K, both");
+    pub fn multiply(&self, out: MatMut<'_, T>, vectors: MatRef<'_, T>) {
+        let block = if let Kind::SecondMoment = self.kind { 1 } else { block_of(self.of.model) };
         let mut means = Mat::zeros(1, vectors.ncols());
         if let Kind::NoiseCovariance(mean) = &self.kind {
             let mean = MatRef::from_row_major_slice(mean, 1, mean.len());
             matmul(means.as_mut(), Accum::Replace, mean, vectors, T::ONE, Par::Seq);
         }
+        let model = self.of.model;
+        self.sum(out, vectors, block, |passes, _, first, directions, sums| match &self.kind {
+            Kind::Hessian => passes.hessian(model, directions, sums),
+            Kind::GaussNewton => passes.gauss_newton(model, directions, sums),
+            Kind::SecondMoment => passes.squared_hessian(model, directions, sums),
+            Kind::NoiseCovariance(_) => {
+                let means: Vec<T> = (0..directions.n_vectors()).map(|k| means[(0, first + k)]).collect();
+                passes.gradient_products(model, directions, &means, sums);
+            }
+        });
+    }
+
+    /// The products of the Hessian with the columns of `vectors`, and what every sample contributes along them:
+    /// `seen(sample, vector, forms)`, both numbers the first that the forms are of.
+    pub(super) fn product_with_forms(
+        &self,
+        vectors: MatRef<'_, T>,
+        seen: impl Fn(usize, usize, &Forms<T>) + Sync,
+    ) -> Result<Mat<T>, GraphCurvatureError> {
+        debug_assert!(matches!(self.kind, Kind::Hessian));
+        let mut out = Mat::zeros(self.n_params(), vectors.ncols());
+        self.sum(out.as_mut(), vectors, 1, |passes, sample, vector, directions, sums| {
+            seen(sample, vector, &passes.hessian_with_forms(self.of.model, directions, sums));
+        });
+        finite_matrix(self.name(), out.as_ref())?;
+        Ok(out)
+    }
+
+    /// Writes means over the samples to `out`: `add(passes, sample, vector, directions, sums)` adds those of one block
+    /// along some directions, the first of which have these numbers.
+    #[track_caller]
+    fn sum(
+        &self,
+        mut out: MatMut<'_, T>,
+        vectors: MatRef<'_, T>,
+        block: usize,
+        add: impl Fn(&mut GraphPasses<T>, usize, usize, &GraphDirections<T>, &mut GraphSums<T>) + Sync,
+    ) {
+        assert!(vectors.nrows() == self.n_params() && out.shape() == vectors.shape(), "P × K, both");
         let variables = &self.of.variables;
         let groups: Vec<(usize, GraphDirections<T>)> = (0..vectors.ncols())
             .step_by(GROUP)
@@ -104,20 +145,11 @@ impl<'a, T: Scalar, S: GraphSamples<T>> GraphOperator<'a, T, S> {
             })
             .collect();
         let counts: Vec<usize> = groups.iter().map(|(_, directions)| directions.n_vectors()).collect();
-        let block = if let Kind::SecondMoment = self.kind { 1 } else { block_of(self.of.model) };
         // A product that another thread is busy with leaves this one to make its own.
         let mut parts = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
-        sum_of_parts(&self.of, block, &counts, &mut parts, |passes, sums| {
+        sum_of_parts(&self.of, block, &counts, &mut parts, |passes, sample, sums| {
             for ((first, directions), sums) in groups.iter().zip(sums) {
-                match &self.kind {
-                    Kind::Hessian => passes.hessian(self.of.model, directions, sums),
-                    Kind::GaussNewton => passes.gauss_newton(self.of.model, directions, sums),
-                    Kind::SecondMoment => passes.squared_hessian(self.of.model, directions, sums),
-                    Kind::NoiseCovariance(_) => {
-                        let means: Vec<T> = (0..directions.n_vectors()).map(|k| means[(0, first + k)]).collect();
-                        passes.gradient_products(self.of.model, directions, &means, sums);
-                    }
-                }
+                add(passes, sample, *first, directions, sums);
             }
         });
         out.fill(T::ZERO);
@@ -131,14 +163,14 @@ impl<'a, T: Scalar, S: GraphSamples<T>> GraphOperator<'a, T, S> {
     }
 }
 
-/// Sums of every part of the samples, a block at a time: `add(passes, sums)` adds those of the block that `passes`
-/// hold.
+/// Sums of every part of the samples, a block at a time: `add(passes, sample, sums)` adds those of the block that
+/// `passes` hold, which begins with that sample.
 fn sum_of_parts<T: Scalar, S: GraphSamples<T>>(
     of: &GraphLoss<'_, T, S>,
     block: usize,
     counts: &[usize],
     parts: &mut Vec<Part<T>>,
-    add: impl Fn(&mut GraphPasses<T>, &mut [GraphSums<T>]) + Sync,
+    add: impl Fn(&mut GraphPasses<T>, usize, &mut [GraphSums<T>]) + Sync,
 ) {
     let (n, graph) = (of.n_samples(), of.model.graph());
     let n_parts = PARTS.min(n.div_ceil(block));
@@ -154,15 +186,18 @@ fn sum_of_parts<T: Scalar, S: GraphSamples<T>>(
         } else {
             *sums = counts.iter().map(|&k| GraphSums::zeros(&of.variables, k)).collect();
         }
-        if !blocks.is_empty() {
-            return blocks.iter_mut().for_each(|block| passes.with_evaluated(block, |passes| add(passes, sums)));
-        }
         let (mut first, end) = (c * n / n_parts, (c + 1) * n / n_parts);
+        if !blocks.is_empty() {
+            for (block, first) in blocks.iter_mut().zip((first..end).step_by(block)) {
+                passes.with_evaluated(block, |passes| add(passes, first, sums));
+            }
+            return;
+        }
         while first < end {
             let next = end.min(first + block);
             let losses = passes.evaluate(of.model, of.samples, first..next);
             losses.expect("GraphLoss::new has passed all samples");
-            add(passes, sums);
+            add(passes, first, sums);
             if numbers <= KEPT {
                 blocks.push(passes.take_evaluated());
             }

@@ -101,6 +101,8 @@ impl From<Criterion> for Objective {
     }
 }
 
+/// A network's loss of one class a sample; for linear MSE targets are one-hot, as [`Labelled`](super::Labelled) writes
+/// them.
 impl From<Loss> for Objective {
     fn from(loss: Loss) -> Self {
         Self::from(match loss {

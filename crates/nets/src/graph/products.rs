@@ -3,8 +3,8 @@
 use super::objective::Order;
 use super::passes::Keep;
 use super::{GraphDirections, GraphPasses, GraphSums, Model, ValueId};
-use crate::Scalar;
-use crate::ops::{add_scaled, dot, len};
+use crate::ops::{add, add_scaled, dot, len};
+use crate::{Forms, Scalar};
 use faer::MatMut;
 
 /// What `K` changes of inner values do, one block of samples a direction: `[k][p][entry]`.
@@ -98,6 +98,45 @@ impl<T: Scalar> GraphPasses<T> {
         let mut once = GraphSums::zeros(&self.variables, directions.k);
         self.hessian(model, directions, &mut once);
         self.hessian(model, &GraphDirections { k: once.k, tensors: once.tensors }, sums);
+    }
+
+    /// [`GraphPasses::hessian`] of a block of one sample, with what it contributes along the directions; `g_p·v`
+    /// without the penalty's part.
+    ///
+    /// # Panics
+    /// As [`GraphPasses::hessian`], and when the block has other than one sample.
+    #[track_caller]
+    pub fn hessian_with_forms(
+        &mut self,
+        model: &Model<T>,
+        directions: &GraphDirections<T>,
+        sums: &mut GraphSums<T>,
+    ) -> Forms<T> {
+        assert_eq!(self.n, 1, "one sample at a time");
+        let k = directions.k;
+        let mut once = GraphSums::zeros(&self.variables, k);
+        let mut along = Vec::with_capacity(k);
+        self.product(
+            model,
+            directions,
+            &mut once,
+            |passes, p, f, moved, out| {
+                along.push(dot(&passes.deltas[passes.graph.output], moved));
+                passes.logit_product(Order::Hessian, p, f, moved, out);
+            },
+            Bends::Yes,
+        );
+        self.add_penalty(|slot| &directions.tensors[slot], &mut once);
+        let mut curvature = faer::Mat::zeros(1, k);
+        let mut squared_curvature = faer::Mat::zeros(1, k);
+        for ((moved, sum), range) in directions.tensors.iter().zip(&once.tensors).zip(&self.variables.ranges) {
+            for (j, (v, product)) in moved.chunks_exact(range.len()).zip(sum.chunks_exact(range.len())).enumerate() {
+                curvature[(0, j)] += dot(v, product);
+                squared_curvature[(0, j)] += dot(product, product);
+            }
+        }
+        sums.tensors.iter_mut().zip(&once.tensors).for_each(|(sum, once)| add(sum, once));
+        Forms { gradient: faer::Mat::from_fn(1, k, |_, j| along[j]), curvature, squared_curvature }
     }
 
     /// `h_p`, `P × P`, of the one sample of the block: a pass for every few columns.

@@ -1,6 +1,6 @@
 //! What a model is evaluated on: inputs and targets by index.
 
-use super::{Graph, GraphError, Objective};
+use super::{Criterion, Graph, GraphError, Objective};
 use crate::ops::{len, shown};
 use crate::{Samples, Scalar};
 use faer::Mat;
@@ -17,6 +17,15 @@ pub trait GraphSamples<T>: Sync {
     /// Writes the target of sample `p` to `out`, which has [`Objective::target_len`] entries: a class for every output,
     /// or real numbers.
     fn write_target(&self, p: usize, out: &mut [f64]);
+
+    /// Whether targets of `target_len` entries of such a loss are what these samples have, beyond what
+    /// [`Objective::check_target`] sees of them.
+    ///
+    /// # Errors
+    /// With what was found and what was expected.
+    fn fits(&self, _criterion: &Criterion, _target_len: usize) -> Result<(), (String, String)> {
+        Ok(())
+    }
 }
 
 /// Samples held as dense matrices: column `p` is what sample `p` has.
@@ -50,7 +59,10 @@ impl<T: Scalar> GraphSamples<T> for DenseGraphSamples<T> {
     }
 }
 
-/// [`Samples`] with one input and a class each, as samples of a graph.
+/// [`Samples`] with one input and a class each, as samples of a graph with one output a sample.
+///
+/// The target is the class, or where it has several entries, as for [`Criterion::LinearMse`], a vector that is 1 at the
+/// class and 0 elsewhere; NaN if there is no such class.
 #[derive(Clone, Copy, Debug)]
 pub struct Labelled<'a, S>(pub &'a S);
 
@@ -62,7 +74,24 @@ impl<T, S: Samples<T>> GraphSamples<T> for Labelled<'_, S> {
         self.0.write_input(p, out);
     }
     fn write_target(&self, p: usize, out: &mut [f64]) {
-        out.fill(f64::from(self.0.label(p)));
+        let label = self.0.label(p);
+        match out {
+            [class] => *class = f64::from(label),
+            out if usize::from(label) < out.len() => {
+                out.fill(0.0);
+                out[usize::from(label)] = 1.0;
+            }
+            out => out.fill(f64::NAN),
+        }
+    }
+    fn fits(&self, criterion: &Criterion, target_len: usize) -> Result<(), (String, String)> {
+        let expected = |what: &str| Err(("one class a sample".to_owned(), what.to_owned()));
+        match criterion {
+            Criterion::LinearMse if target_len == 1 => expected("a real number a sample"),
+            Criterion::LinearMse => Ok(()),
+            _ if target_len == 1 => Ok(()),
+            _ => expected(&format!("a target for each of {target_len} outputs a sample")),
+        }
     }
 }
 
@@ -79,6 +108,7 @@ impl Graph {
         }
         objective.fits(&output.shape).map_err(|wrong| error(shown(&output.shape), wrong.to_string()))?;
         let mut target = vec![0.0; objective.target_len(&output.shape)];
+        samples.fits(&objective.criterion, target.len()).map_err(|(found, expected)| error(found, expected))?;
         for p in 0..samples.n_samples() {
             samples.write_target(p, &mut target);
             objective

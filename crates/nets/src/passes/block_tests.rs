@@ -1,7 +1,10 @@
-//! Block passes against the products of whole batches, one vector at a time.
+//! Block passes against those of the network as a graph, one vector at a time.
 
 use super::*;
-use crate::{Activation, Architecture, Bias, ImageShape, Layer, Parameter, Selection};
+use crate::{
+    Activation, Architecture, Bias, DenseSamples, GraphDirections, GraphPasses, GraphSums, ImageShape, Labelled, Layer,
+    Parameter, Selection, Variables,
+};
 use faer::Mat;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -49,14 +52,20 @@ fn random(rows: usize, columns: usize, rng: &mut ChaCha8Rng) -> Mat<f64> {
     Mat::from_fn(rows, columns, |_, _| 2.0 * rng.random::<f64>() - 1.0)
 }
 
-/// `(1/B) Σ h_p` restricted to the selection, times `V`, by passes over the whole batch.
+/// `(1/B) Σ h_p` restricted to the selection, times `V`, by the network's graph over all parameters.
 fn truth(net: &Network<f64>, selection: &Selection, x: &Mat<f64>, labels: &[u8], loss: Loss, V: &Mat<f64>) -> Mat<f64> {
-    let mut workspace = TangentWorkspace::new(net);
-    let mut all = vec![0.0; net.params().len()];
+    let (model, samples) = (net.model(), DenseSamples::new(x.clone(), labels.to_vec()));
+    let variables = Variables::all(model.graph());
+    let mut passes = GraphPasses::new(model.graph(), loss.into(), variables.clone());
+    passes.evaluate(&model, &Labelled(&samples), 0..labels.len()).unwrap();
     let columns = V.col_iter().map(|v| {
         let v = selection.scatter(v.try_as_col_major().unwrap().as_slice());
-        net.hessian_vector(x.as_ref(), labels, loss, &v, &mut workspace, &mut all);
-        selection.gather(&all)
+        let mut sums = GraphSums::zeros(&variables, 1);
+        let v = MatRef::from_column_major_slice(&v, v.len(), 1);
+        passes.hessian(&model, &GraphDirections::new(&variables, v), &mut sums);
+        let mut all = Mat::zeros(v.nrows(), 1);
+        sums.add_to(&variables, 1.0 / labels.len() as f64, all.as_mut());
+        selection.gather(all.col_as_slice(0))
     });
     let columns: Vec<_> = columns.collect();
     Mat::from_fn(V.nrows(), V.ncols(), |i, k| columns[k][i])

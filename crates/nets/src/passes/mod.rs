@@ -12,7 +12,6 @@ pub(crate) mod dense;
 mod directions;
 mod factored;
 mod pool;
-mod tangent;
 mod walk;
 mod winograd;
 
@@ -27,7 +26,6 @@ use rayon::prelude::*;
 pub use block_passes::{AtLogits, BlockPasses, EvaluatedBlock, Forms};
 pub use directions::{Directions, Sums};
 pub use factored::FactoredGradient;
-pub use tangent::TangentWorkspace;
 
 /// Parts of a batch with images.
 const CHUNKS: usize = 8;

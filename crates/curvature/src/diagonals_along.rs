@@ -2,14 +2,11 @@
 //!
 //! They are what a power law between the three needs.
 
-use super::curvature_operator::finite;
-use super::sum_over_samples::{Layout, Part, has_convolution, mean_over_samples};
-use super::{MeanLoss, OperatorError};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, PoisonError};
-use superlinear_nets::Samples;
+use superlinear_nets::Forms;
 
 /// Numbers of a panel of vectors that are multiplied together: 128 MiB, which bounds what products take beside the
 /// vectors.
@@ -99,126 +96,96 @@ impl DiagonalsAlong {
     }
 }
 
-impl<'a, S: Samples<f64>> MeanLoss<'a, f64, S> {
-    /// The diagonals of `H`, `Σ` and `M₂` along the columns of `vectors` (`P × K`, unit vectors), exactly, over all
-    /// samples.
-    ///
-    /// With converged Ritz vectors of `H` these are the pairs that the exponent of `C_ii ∝ H_ii^γ` is fitted to, for a
-    /// layer of any size and for convolutions. One product with `H`, `Σ` and `M₂` each a vector; memory beside the
-    /// vectors is a few panels of 128 MiB, `4·N·K` numbers for what the samples contribute, and `9K²` for its
-    /// covariance. Bit-identical for any number of threads.
-    ///
-    /// For one dense layer whose `P × P` matrices exist anyway, `directional_contributions` also gives every sample's
-    /// share.
-    ///
-    /// # Errors
-    /// When a product is not finite.
-    ///
-    /// # Panics
-    /// When `vectors` has not `P` rows.
-    #[track_caller]
-    pub fn diagonals_along(&self, vectors: MatRef<'_, f64>) -> Result<DiagonalsAlong, OperatorError> {
-        self.diagonals_along_with(vectors, |_| ControlFlow::Continue(()))
-    }
+/// Why there are no diagonals, beside what products fail of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Broken {
+    /// The listener asked for it after so many products.
+    Interrupted { products: usize },
+    /// A mean over samples.
+    NotFinite { operator: &'static str, vector: usize, value: f64 },
+}
 
-    /// [`MeanLoss::diagonals_along`] with someone listening: after every panel of up to 64 vectors, how many more of
-    /// the `3K` products are done. To break is an error.
-    ///
-    /// # Errors
-    /// As [`MeanLoss::diagonals_along`], and [`OperatorError::Interrupted`].
-    ///
-    /// # Panics
-    /// As [`MeanLoss::diagonals_along`].
-    #[track_caller]
-    pub fn diagonals_along_with(
-        &self,
-        vectors: MatRef<'_, f64>,
-        mut listen: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<DiagonalsAlong, OperatorError> {
-        assert_eq!(vectors.nrows(), self.n_params(), "vectors have an entry a selected parameter");
-        let (N, K) = (self.n_samples(), vectors.ncols());
-        let mut done = 0;
-        let mut heard = |width: usize| {
-            done += width;
-            if listen(width).is_break() { Err(OperatorError::Interrupted { products: done }) } else { Ok(()) }
-        };
-        let [mut of_h, mut of_sigma, mut of_m2] = [(); 3].map(|()| Around::of_none(K));
-        let contributions = Mutex::new(Contributions { along: Mat::zeros(N, K), terms: Mat::zeros(N, 3 * K) });
-        let mut kept = Vec::new();
+/// The diagonals along the columns of `vectors` over `N` samples.
+///
+/// `product(of, panel, seen)` gives `X` times the vectors of a panel; those of the Hessian, which are asked for first,
+/// also hand what every sample contributes to `seen`.
+pub(crate) fn diagonals_along<E: From<Broken>>(
+    N: usize,
+    vectors: MatRef<'_, f64>,
+    mut listen: impl FnMut(usize) -> ControlFlow<()>,
+    mut product: impl FnMut(Diagonal, MatRef<'_, f64>, &Seen<'_>) -> Result<Mat<f64>, E>,
+) -> Result<DiagonalsAlong, E> {
+    let K = vectors.ncols();
+    let mut done = 0;
+    let mut heard = |width: usize| -> Result<(), E> {
+        done += width;
+        if listen(width).is_break() { Err(Broken::Interrupted { products: done }.into()) } else { Ok(()) }
+    };
+    let [mut of_h, mut of_sigma, mut of_m2] = [(); 3].map(|()| Around::of_none(K));
+    let contributions = Mutex::new(Contributions { along: Mat::zeros(N, K), terms: Mat::zeros(N, 3 * K) });
+    for_panels(vectors, |first, panel| {
+        let products = product(Diagonal::Hessian, panel, &Seen { first, contributions: &contributions })?;
+        of_h.add(vectors, panel, products);
+        heard(panel.ncols())
+    })?;
+    let nothing = Contributions { along: Mat::new(), terms: Mat::new() };
+    let Contributions { along, mut terms } =
+        std::mem::replace(&mut *contributions.lock().unwrap_or_else(PoisonError::into_inner), nothing);
+    for (k, along) in along.col_iter().enumerate() {
+        let mean = along.iter().sum::<f64>() / N as f64;
+        let squares = along.iter().map(|g| (g - mean).powi(2));
+        terms.col_as_slice_mut(K + k).iter_mut().zip(squares).for_each(|(to, square)| *to = square);
+    }
+    drop(along);
+    let mut means = (0..3 * K).map(|k| terms.col_as_slice(k).iter().sum::<f64>() / N as f64).collect::<Vec<f64>>();
+    if let Some(k) = means.iter().position(|mean| !mean.is_finite()) {
+        let operator = ["Hessian", "gradient", "second moment"][k / K];
+        return Err(Broken::NotFinite { operator, vector: k % K, value: means[k] }.into());
+    }
+    for (of, around) in [(Diagonal::Covariance, &mut of_sigma), (Diagonal::SecondMoment, &mut of_m2)] {
         for_panels(vectors, |first, panel| {
-            let products = self.hessian_contributions(panel, first, &contributions, &mut kept)?;
-            of_h.add(vectors, panel, products);
+            around.add(vectors, panel, product(of, panel, &Seen { first, contributions: &contributions })?);
             heard(panel.ncols())
         })?;
-        drop(kept);
-        let Contributions { along, mut terms } = contributions.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (k, along) in along.col_iter().enumerate() {
-            let mean = along.iter().sum::<f64>() / N as f64;
-            let squares = along.iter().map(|g| (g - mean).powi(2));
-            terms.col_as_slice_mut(K + k).iter_mut().zip(squares).for_each(|(to, square)| *to = square);
-        }
-        drop(along);
-        let mut means = (0..3 * K).map(|k| terms.col_as_slice(k).iter().sum::<f64>() / N as f64).collect::<Vec<f64>>();
-        if let Some(k) = means.iter().position(|mean| !mean.is_finite()) {
-            let operator = ["Hessian", "gradient", "second moment"][k / K];
-            return Err(OperatorError::NotFinite { operator, vector: k % K, entry: 0, value: means[k] });
-        }
-        for (operator, around) in
-            [(self.noise_covariance()?, &mut of_sigma), (self.hessian_second_moment(), &mut of_m2)]
-        {
-            for_panels(vectors, |_, panel| {
-                around.add(vectors, panel, operator.product(panel)?);
-                heard(panel.ncols())
-            })?;
-        }
-        for (k, mean) in means.iter().enumerate() {
-            terms.col_as_slice_mut(k).iter_mut().for_each(|x| *x -= mean);
-        }
-        let mut sampling = Mat::zeros(3 * K, 3 * K);
-        let scale = 1.0 / (N as f64 * (N as f64 - 1.0));
-        // Products of faer do not depend on how many threads they run on.
-        matmul(sampling.as_mut(), Accum::Replace, terms.transpose(), &terms, 1.0, Par::rayon(0));
-        sampling *= faer::Scale(scale);
-        let second_moment = means.split_off(2 * K);
-        let covariance = means.split_off(K);
-        let around = [of_h, of_sigma, of_m2];
-        Ok(DiagonalsAlong { hessian: means, covariance, second_moment, around, sampling })
     }
+    for (k, mean) in means.iter().enumerate() {
+        terms.col_as_slice_mut(k).iter_mut().for_each(|x| *x -= mean);
+    }
+    let mut sampling = Mat::zeros(3 * K, 3 * K);
+    let scale = 1.0 / (N as f64 * (N as f64 - 1.0));
+    // Products of faer do not depend on how many threads they run on.
+    matmul(sampling.as_mut(), Accum::Replace, terms.transpose(), &terms, 1.0, Par::rayon(0));
+    sampling *= faer::Scale(scale);
+    let second_moment = means.split_off(2 * K);
+    let covariance = means.split_off(K);
+    let around = [of_h, of_sigma, of_m2];
+    Ok(DiagonalsAlong { hessian: means, covariance, second_moment, around, sampling })
+}
 
-    /// `Hv` for the vectors of a panel, the first of which is number `first`; what every sample contributes goes to its
-    /// place.
-    fn hessian_contributions(
-        &self,
-        panel: MatRef<'_, f64>,
-        first: usize,
-        to: &Mutex<Contributions>,
-        kept: &mut Vec<Part<'a, f64>>,
-    ) -> Result<Mat<f64>, OperatorError> {
-        let mut products = Mat::zeros(panel.nrows(), panel.ncols());
-        mean_over_samples(
-            self,
-            Layout::of(self, has_convolution(self)),
-            panel,
-            products.as_mut(),
-            kept,
-            || (),
-            |(), passes, sample, group, sums| {
-                let forms = passes.hessian_with_forms(&group.directions, sums);
-                // Every entry is written by one task, once: the lock orders nothing that could be seen.
-                let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
-                let (row, column) = (sample - self.range.start, first + group.first);
-                let (n, k) = forms.gradient.shape();
-                to.along.as_mut().submatrix_mut(row, column, n, k).copy_from(&forms.gradient);
-                let K = to.along.ncols();
-                to.terms.as_mut().submatrix_mut(row, column, n, k).copy_from(&forms.curvature);
-                to.terms.as_mut().submatrix_mut(row, 2 * K + column, n, k).copy_from(&forms.squared_curvature);
-            },
-        );
-        finite("Hessian", products)
+/// Takes what samples contribute along the vectors of a panel.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    /// Number of the panel's first vector.
+    first: usize,
+    contributions: &'a Mutex<Contributions>,
+}
+
+impl Seen<'_> {
+    /// What samples from number `sample` on contribute along vectors from number `vector` of the panel on.
+    pub(crate) fn take_up(&self, sample: usize, vector: usize, forms: &Forms<f64>) {
+        // Every entry is written by one task, once: the lock orders nothing that could be seen.
+        let mut to = self.contributions.lock().unwrap_or_else(PoisonError::into_inner);
+        let column = self.first + vector;
+        let (n, k) = forms.gradient.shape();
+        to.along.as_mut().submatrix_mut(sample, column, n, k).copy_from(&forms.gradient);
+        let K = to.along.ncols();
+        to.terms.as_mut().submatrix_mut(sample, column, n, k).copy_from(&forms.curvature);
+        to.terms.as_mut().submatrix_mut(sample, 2 * K + column, n, k).copy_from(&forms.squared_curvature);
     }
 }
 
 /// What samples contribute along `K` vectors.
+#[derive(Debug)]
 struct Contributions {
     /// `g_p·v_i`, `N × K`.
     along: Mat<f64>,
@@ -227,10 +194,10 @@ struct Contributions {
 }
 
 /// Hands panels of vectors to `visit`, with the number of the first.
-fn for_panels(
+fn for_panels<E>(
     vectors: MatRef<'_, f64>,
-    mut visit: impl FnMut(usize, MatRef<'_, f64>) -> Result<(), OperatorError>,
-) -> Result<(), OperatorError> {
+    mut visit: impl FnMut(usize, MatRef<'_, f64>) -> Result<(), E>,
+) -> Result<(), E> {
     let (least, most) = COLUMNS;
     let width = (PANEL / vectors.nrows().max(1)).clamp(least, most);
     for first in (0..vectors.ncols()).step_by(width) {
