@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{ci, data, export, merge, reproduce, runs, spectrum, verify};
+use crate::commands::{analyse, ci, data, export, merge, reproduce, runs, spectrum, verify};
 use crate::tidy;
 use anyhow::Result;
 
@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Runs(runs::RunsArgs),
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(export::ExportArgs),
+    /// Exponents and commutators of your own network, tensor by tensor: ONNX in, a page out
+    Analyse(analyse::AnalyseArgs),
     /// Leading eigenpairs, density, trace and exponents of one run's curvature, over any of its parameters
     #[command(allow_negative_numbers = true)]
     Spectrum(spectrum::SpectrumArgs),
@@ -53,6 +55,7 @@ impl Command {
             Self::Verify(args) => verify::run(&args),
             Self::Runs(args) => runs::run(&args),
             Self::Export(args) => export::run(&args),
+            Self::Analyse(args) => analyse::run(&args),
             Self::Spectrum(args) => spectrum::run(&args),
             Self::Data(args) => data::run(args),
             Self::Test(args) => ci::test(args.slow, &args.args),

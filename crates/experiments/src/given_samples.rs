@@ -148,15 +148,31 @@ impl GivenSamples {
         values.iter().enumerate().map(label).collect()
     }
 
-    /// Whether a network's logits for all samples (`n_out × N`) are those given, if there are any.
+    /// `y` of the first `n` samples as targets of `len` numbers each, a column a sample: classes, or real numbers.
+    ///
+    /// # Errors
+    /// When a sample has another number of targets, or one is not finite.
+    pub fn targets(&self, n: usize, len: usize) -> Result<Mat<f64>> {
+        let (file, N, shape) = (&self.file, self.n_samples, &self.y.shape);
+        if shape.iter().product::<usize>() != N * len {
+            bail!("{file}: y is {shape:?}, expected {len} numbers a sample, [{N}, {len}]");
+        }
+        let y = floats(self.y.clone()).with_context(|| format!("{file}: y"))?;
+        if let Some(at) = y.iter().position(|y| !y.is_finite()) {
+            bail!("{file}: y[{}, {}] is {}", at / len, at % len, y[at]);
+        }
+        Ok(Mat::from_fn(len, n.min(N), |i, p| y[p * len + i]))
+    }
+
+    /// Whether a network's logits for the first samples (`n_out × n`) are those given, if there are any.
     ///
     /// # Errors
     /// When they have another shape, or differ by more than 1e-4 of the range of those given.
     pub fn check_logits(&self, found: MatRef<'_, f64>) -> Result<()> {
         let Some((shape, given)) = &self.logits else { return Ok(()) };
         let (n_out, n) = found.shape();
-        if *shape != [n, n_out] {
-            bail!("{}: logits is {shape:?}, expected [{n}, {n_out}]", self.file);
+        if shape.first() != Some(&self.n_samples) || given.len() != self.n_samples * n_out {
+            bail!("{}: logits is {shape:?}, expected [{}, {n_out}]", self.file, self.n_samples);
         }
         if let Some(at) = given.iter().position(|logit| !logit.is_finite()) {
             bail!("{}: logits[{}, {}] is {}", self.file, at / n_out, at % n_out, given[at]);

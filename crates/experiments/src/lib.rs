@@ -30,6 +30,7 @@
 
 pub mod analyse;
 pub mod cost;
+pub mod exponents;
 pub mod export;
 pub mod failure;
 pub mod finished_run;
@@ -40,6 +41,7 @@ pub mod images;
 pub mod keep;
 mod layer_spectra;
 pub mod manifest;
+pub mod model_analysis;
 pub mod observer;
 pub mod outside;
 pub mod parameters;

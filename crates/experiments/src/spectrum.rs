@@ -4,17 +4,16 @@
 
 mod by_layer;
 mod chain;
-mod exponents;
 mod fit;
 mod subject;
 mod watched;
 
+use crate::exponents::{Directions, Exponent, Exponents};
 use crate::observer::Observer;
 use crate::parameters;
 use anyhow::{Result, bail};
 pub use by_layer::{Alone, LayerShare};
 pub use chain::{GRAPHS, ORDER};
-pub use exponents::{Exponent, Gamma, ritz_errors, told_apart};
 use faer::matrix_free::LinOp;
 pub use fit::Fit;
 use rand::SeedableRng;
@@ -26,7 +25,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 pub use subject::Subject;
 use subject::{Asked, Images};
-use superlinear_curvature::{DiagonalsAlong, MeanLoss, Selection};
+use superlinear_curvature::{Diagonal, DiagonalsAlong, MeanLoss, Selection};
 use superlinear_nets::{Activation, Loss, Samples};
 use superlinear_noise::{Sampling, batch_factor};
 use superlinear_spectra::{
@@ -225,6 +224,15 @@ pub struct Found {
     pub wall_s: f64,
 }
 
+/// Exponents on `H_ii` over converged directions; `Err` says why there is none.
+#[derive(Debug)]
+pub struct Gamma {
+    /// Of `C`.
+    pub c: Result<Exponent, String>,
+    /// Of `M₂`.
+    pub m2: Result<Exponent, String>,
+}
+
 /// What a spectrum is of, looked up and not yet loaded, with what is selected of it.
 #[derive(Debug)]
 pub struct Prepared {
@@ -325,7 +333,7 @@ fn measure_over(
         OperatorName::SecondMoment => of.hessian_second_moment(),
     };
     let (K, P) = (question.top.get(), of.n_params());
-    let top = leading(question, &operator, observer)?;
+    let top = leading_pairs(K, question.tol, question.seed, &operator, observer)?;
     let stage = observer.stage("diagonals", 3 * K as u64, "products/s");
     let diagonals = of.diagonals_along_with(top.vectors(), |products| {
         stage.advance(products as u64);
@@ -334,7 +342,10 @@ fn measure_over(
     let diagonals = watched::finished(observer, diagonals)?;
     stage.done(&format!("of H, Σ and M₂ along {K} vectors"));
     let factor = batch_factor(subject.batch.min(n_samples), n_samples, Sampling::WithReplacement)?;
-    let gamma = exponents::gamma(question.operator, &top, &diagonals, fit.rounding);
+    let directions = Directions::of_ritz(&top);
+    let exponents = Exponents::new(&directions, &diagonals, question.operator == OperatorName::Hessian, fit.rounding);
+    let [c, m2] = [Diagonal::Covariance, Diagonal::SecondMoment].map(|of| exponents.of(of, Diagonal::Hessian));
+    let gamma = Gamma { c, m2 };
     let layers = by_layer::by_layer(question, subject, selection, &top);
     let (trace, trace_from) = trace(question, &operator, &top, observer)?;
     let density = density(question, &operator, observer)?;
@@ -360,26 +371,32 @@ fn measure_over(
 }
 
 /// Each use of randomness has its own stream.
-fn generator(question: &Question, stream: u64) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(question.seed);
+fn generator(seed: u64, stream: u64) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(stream);
     rng
 }
 
 /// The `--top` largest pairs.
-fn leading(question: &Question, operator: &dyn LinOp<f64>, observer: &dyn Observer) -> Result<Lanczos> {
-    let K = question.top.get();
+/// The `K` largest eigenpairs of an operator, heard of by the observer.
+pub(crate) fn leading_pairs(
+    K: usize,
+    tol: f64,
+    seed: u64,
+    operator: &dyn LinOp<f64>,
+    observer: &dyn Observer,
+) -> Result<Lanczos> {
     let stage = observer.stage("pairs", K as u64, "pairs/s");
     let seen = Mutex::new((0, None));
     let hear = |more: u64, residual: Option<f64>| {
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         *seen = (seen.0 + more, residual.or(seen.1));
-        let far = seen.1.map_or(String::new(), |residual| format!(", residual {residual:.0e} of {:.0e}", question.tol));
+        let far = seen.1.map_or(String::new(), |residual| format!(", residual {residual:.0e} of {:.0e}", tol));
         stage.at(&format!("{} products{far}", seen.0));
     };
     let watched = Watched::new(observer, operator, |products| hear(products, None));
-    let config = LanczosConfig { tolerance: question.tol, ..Default::default() };
-    let found = lanczos_with(&watched, None, Wanted::Largest(K), &config, &mut generator(question, 0), |progress| {
+    let config = LanczosConfig { tolerance: tol, ..Default::default() };
+    let found = lanczos_with(&watched, None, Wanted::Largest(K), &config, &mut generator(seed, 0), |progress| {
         stage.reached(progress.converged as u64);
         hear(0, Some(progress.residual));
         ControlFlow::Continue(())
@@ -412,7 +429,7 @@ fn trace(
     let outside = Deflated::new(&watched, top.vectors());
     let config = TraceConfig { budget, ..Default::default() };
     // Not XTrace: its error is an estimate that is too small after few products.
-    let rest = watched::finished(observer, hutch_plus_plus(&outside, &config, &mut generator(question, 1)))?;
+    let rest = watched::finished(observer, hutch_plus_plus(&outside, &config, &mut generator(question.seed, 1)))?;
     stage.done(&format!("{} products", rest.products));
     let from = match rest.stop {
         TraceStop::Exact => "the sum of the Ritz values and the exact trace outside of their vectors",
@@ -434,7 +451,7 @@ fn density(question: &Question, operator: &dyn LinOp<f64>, observer: &dyn Observ
     let config = DensityConfig { probes: question.probes, steps, at_once, ..Default::default() };
     let stage = observer.stage("density", (question.probes * steps) as u64, "products/s");
     let watched = Watched::new(observer, operator, |n| stage.advance(n));
-    let found = watched::finished(observer, spectral_density(&watched, &config, &mut generator(question, 2)))?;
+    let found = watched::finished(observer, spectral_density(&watched, &config, &mut generator(question.seed, 2)))?;
     stage.done(&format!("{} probes, {} products", question.probes, found.products));
     Ok(Some(found))
 }

@@ -8,6 +8,7 @@
 pub mod claims;
 pub mod fits;
 pub mod headline;
+pub mod model_analysis;
 pub mod outputs;
 pub mod page;
 pub mod publish;

@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 use std::fmt::{self, Write};
 use std::path::Path;
 use superlinear_curvature::Diagonal;
+use superlinear_experiments::exponents::{Directions, Exponent};
 use superlinear_experiments::provenance::Provenance;
-use superlinear_experiments::spectrum::{
-    Exponent, Found, Gamma, LayerShare, Question, Subject, ritz_errors, told_apart,
-};
+use superlinear_experiments::spectrum::{Found, Gamma, LayerShare, Question, Subject};
 use superlinear_plots::{Axis, Band, Color, Dash, Figure, Guide, Layer, Line, Marker, Panel, Scatter, render};
 use superlinear_spectra::{SpectralDensity, Stop, TraceStop};
 use superlinear_stats::PowerLawFit;
@@ -90,7 +89,7 @@ fn table(out: &mut String, question: &Question, subject: &Subject, found: &Found
     if top.stop != Stop::Converged {
         writeln!(out, "only {n_converged} of {} pairs converged: {}", top.pairs.len(), stop(top.stop))?;
     }
-    let noise = n_converged - told_apart(top).len();
+    let noise = n_converged - Directions::of_ritz(top).told_apart().len();
     if noise > 0 {
         writeln!(out, "{noise} converged values are zero to rounding and in no fit")?;
     }
@@ -178,7 +177,7 @@ fn measured(found: &Found, of: Diagonal) -> Measured {
     Measured {
         values: scaled(found.diagonals.values(of).to_vec()),
         errors: scaled(found.diagonals.errors(of)),
-        ritz: scaled(ritz_errors(&found.top, &found.diagonals, of)),
+        ritz: scaled(Directions::of_ritz(&found.top).moved(&found.diagonals, of)),
     }
 }
 
@@ -337,7 +336,7 @@ fn density_panel(found: &Found, density: &SpectralDensity) -> Panel {
 
 /// `C_ii` and `(M₂)_ii` on `H_ii` of converged directions, each divided by its geometric mean.
 fn scatter_panel(found: &Found) -> Panel {
-    let used = told_apart(&found.top).len();
+    let used = Directions::of_ritz(&found.top).told_apart().len();
     let mut layers: Vec<Layer> =
         vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()];
     let gamma = &found.gamma;

@@ -1,5 +1,6 @@
 //! The commands, each with its arguments.
 
+pub(crate) mod analyse;
 pub(crate) mod ci;
 pub(crate) mod data;
 pub(crate) mod export;

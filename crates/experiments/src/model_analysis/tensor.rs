@@ -1,0 +1,209 @@
+//! One tensor: its matrices, exponents and commutators.
+
+use super::{Asked, Prepared, Question};
+use crate::exponents::{Directions, Exponent, Exponents};
+use crate::layer_spectra;
+use crate::observer::Observer;
+use crate::record::layer_spectra::PairRecord;
+use crate::spectrum::leading_pairs;
+use anyhow::{Context, Result, bail};
+use faer::{Mat, MatRef};
+use std::ops::ControlFlow;
+use std::time::Instant;
+use superlinear_curvature::{Diagonal, DiagonalsAlong, GraphLoss, GraphMoments};
+use superlinear_nets::Variables;
+use superlinear_noise::{Sampling, batch_factor};
+use superlinear_spectra::{TopOverlap, eigh, top_overlaps};
+
+/// Dense `P × P` matrices that are alive at once, at most.
+const MATRICES: u64 = 10;
+/// Dimensions at which leading eigenspaces are compared.
+const OVERLAP_AT: [usize; 7] = [1, 3, 10, 30, 100, 300, 1_000];
+
+/// What was found of a tensor.
+#[derive(Debug)]
+pub struct TensorFound {
+    /// What it is.
+    pub asked: Asked,
+    /// `P`.
+    pub n_params: usize,
+    /// How the directions were found.
+    pub how: How,
+    /// Leading eigenvectors of `H`.
+    pub directions: Directions,
+    /// `H_ii`, `Σ_ii` and `(M₂)_ii` along them, with their errors.
+    pub diagonals: DiagonalsAlong,
+    /// `C_ii = factor · Σ_ii`.
+    pub factor: f64,
+    /// γ of `C` on `H`; `Err` says why there is none.
+    pub c_on_h: Result<Exponent, String>,
+    /// γ of `M₂` on `H`.
+    pub m2_on_h: Result<Exponent, String>,
+    /// The exponent of `C` on `M₂`.
+    pub c_on_m2: Result<Exponent, String>,
+    /// How nearly the matrices commute; `None` where they are not formed.
+    pub commutativity: Option<Commutativity>,
+    /// Directions of all that were looked at where `(M₂)_ii < H_ii²` by more than rounding: there are none.
+    pub below_square: usize,
+    /// Seconds.
+    pub wall_s: f64,
+}
+
+/// How directions were found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum How {
+    /// By the eigendecomposition of the dense `H`.
+    Dense,
+    /// By a Lanczos iteration of so many products, of which so many pairs converged.
+    Lanczos {
+        /// Products with `H`.
+        products: usize,
+        /// Converged pairs.
+        converged: usize,
+    },
+}
+
+/// Pairs of matrices in one eigenbasis, over all directions, and their leading eigenspaces.
+#[derive(Debug)]
+pub struct Commutativity {
+    /// `C` in the eigenbasis of `H`.
+    pub c_in_h: PairRecord,
+    /// `M₂` in that of `H`.
+    pub m2_in_h: PairRecord,
+    /// `C` in that of `M₂`.
+    pub c_in_m2: PairRecord,
+    /// Leading eigenspaces of `C` and `H`.
+    pub c_with_h: Vec<TopOverlap>,
+    /// Of `M₂` and `H`.
+    pub m2_with_h: Vec<TopOverlap>,
+}
+
+/// Analyses one tensor.
+pub(super) fn analyse(
+    question: &Question,
+    prepared: &Prepared,
+    asked: &Asked,
+    observer: &dyn Observer,
+) -> Result<TensorFound> {
+    let start = Instant::now();
+    let graph = prepared.model().graph();
+    let variables = Variables::parameters(graph, [asked.name.as_str()])?;
+    let P = variables.n_params();
+    let named = || asked.name.clone();
+    let of = GraphLoss::new(prepared.model(), prepared.objective().clone(), prepared.samples(), variables.clone())
+        .with_context(named)?;
+    let is_dense = MATRICES * 8 * (P as u64) * (P as u64) <= question.memory;
+    let (directions, vectors, how, commutativity) = if is_dense {
+        let moments = GraphMoments::new(prepared.model(), prepared.objective().clone(), prepared.samples(), variables)?;
+        dense(question, &moments, asked, observer).with_context(named)?
+    } else {
+        iterated(question, &of, P, observer).with_context(named)?
+    };
+    let K = vectors.ncols();
+    let stage = observer.stage("diagonals", 3 * K as u64, "products/s");
+    let diagonals = of.diagonals_along_with(vectors.as_ref(), |products| {
+        stage.advance(products as u64);
+        if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    observer.check()?;
+    let diagonals = diagonals.with_context(named)?;
+    stage.done(&format!("of H, Σ and M₂ of {} along {K} vectors", asked.name));
+    let factor = batch_factor(question.batch.get(), prepared.fit().n_samples, Sampling::WithReplacement)?;
+    let exponents = Exponents::new(&directions, &diagonals, true, prepared.fit().rounding);
+    let [c_on_h, m2_on_h, c_on_m2] = [
+        (Diagonal::Covariance, Diagonal::Hessian),
+        (Diagonal::SecondMoment, Diagonal::Hessian),
+        (Diagonal::Covariance, Diagonal::SecondMoment),
+    ]
+    .map(|(y, x)| exponents.of(y, x));
+    let rounding = 1e-9;
+    let is_below = |(h, m2): (&f64, &f64)| *m2 < h * h * (1.0 - rounding);
+    let below_square = diagonals.hessian.iter().zip(&diagonals.second_moment).filter(|&pair| is_below(pair)).count();
+    let wall_s = start.elapsed().as_secs_f64();
+    Ok(TensorFound {
+        asked: asked.clone(),
+        n_params: P,
+        how,
+        directions,
+        diagonals,
+        factor,
+        c_on_h,
+        m2_on_h,
+        c_on_m2,
+        commutativity,
+        below_square,
+        wall_s,
+    })
+}
+
+/// Directions with their vectors, how they were found, and what dense matrices give besides.
+type FoundDirections = (Directions, Mat<f64>, How, Option<Commutativity>);
+
+fn dense(
+    question: &Question,
+    moments: &GraphMoments<'_, impl superlinear_nets::GraphSamples<f64>>,
+    asked: &Asked,
+    observer: &dyn Observer,
+) -> Result<FoundDirections> {
+    let P = moments.n_params();
+    let stage = observer.stage("matrices", 6, "matrices/s");
+    let step = |words: &str| {
+        stage.advance(1);
+        stage.at(&format!("{}: {words}", asked.name));
+        observer.check()
+    };
+    // What the question allows is what the check before has compared; the moment's own panels are small beside it.
+    let limit = u64::MAX;
+    let H = moments.hessian(limit)?;
+    step("M₂")?;
+    let M2 = moments.hessian_second_moment(limit)?;
+    step("Σ")?;
+    let Sigma = moments.noise_covariance(limit)?;
+    step("eigenvectors of H")?;
+    let eigen = eigh(H.as_ref()).context("eigendecomposition of H")?;
+    if eigen.values.first().is_none_or(|&most| most <= eigen.noise_floor) {
+        bail!(
+            "H has no eigenvalue above rounding (the largest is {:e}, the noise floor {:e}): the loss has no curvature \
+             in this tensor",
+            eigen.values.first().copied().unwrap_or(0.0),
+            eigen.noise_floor
+        );
+    }
+    drop(H);
+    let pair = |A: MatRef<'_, f64>, eigen: &_| layer_spectra::pair(A, eigen).map(|(_, record)| record);
+    let commutativity = if Sigma.norm_l2() > 0.0 {
+        step("eigenvectors of M₂")?;
+        let eigen_M2 = eigh(M2.as_ref()).context("eigendecomposition of M₂")?;
+        step("eigenvectors of C")?;
+        let eigen_C = eigh(Sigma.as_ref()).context("eigendecomposition of C")?;
+        let ks: Vec<usize> = OVERLAP_AT.into_iter().filter(|&k| k <= P).collect();
+        Some(Commutativity {
+            c_in_h: pair(Sigma.as_ref(), &eigen).context("C in the eigenbasis of H")?,
+            m2_in_h: pair(M2.as_ref(), &eigen).context("M₂ in the eigenbasis of H")?,
+            c_in_m2: pair(Sigma.as_ref(), &eigen_M2).context("C in the eigenbasis of M₂")?,
+            c_with_h: top_overlaps(&eigen_C, &eigen, &ks)?,
+            m2_with_h: top_overlaps(&eigen_M2, &eigen, &ks)?,
+        })
+    } else {
+        None
+    };
+    stage.done(&format!("H, M₂ and Σ of {}, {P} × {P}", asked.name));
+    let positive = eigen.values.iter().filter(|&&value| value > eigen.noise_floor).count();
+    let K = question.top.get().min(positive);
+    let directions = Directions::of_eigh(&eigen, K);
+    let vectors = eigen.vectors.as_ref().subcols(0, K).to_owned();
+    Ok((directions, vectors, How::Dense, commutativity))
+}
+
+fn iterated(
+    question: &Question,
+    of: &GraphLoss<'_, f64, impl superlinear_nets::GraphSamples<f64>>,
+    P: usize,
+    observer: &dyn Observer,
+) -> Result<FoundDirections> {
+    let K = question.top.get().min(P);
+    let top = leading_pairs(K, question.tol, question.seed, &of.hessian(), observer)?;
+    let converged = top.pairs.iter().filter(|pair| pair.converged).count();
+    let how = How::Lanczos { products: top.state.products, converged };
+    Ok((Directions::of_ritz(&top), top.vectors().to_owned(), how, None))
+}
