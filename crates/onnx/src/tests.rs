@@ -397,6 +397,10 @@ fn hostile_files_are_small_errors() {
         sums = sums.node("Add", &[&names[0], &names[1]], &names[2], &[]);
     }
     assert!(sums.node("Relu", &["s40"], "y", &[]).refused().contains("entries of all values"));
+    // Windows and what they look through, which take time.
+    let wide = [ints("kernel_shape", &[1, 1 << 20]), ints("pads", &[0, (1 << 20) - 1, 0, (1 << 20) - 1])];
+    let pool = File::new(&[0, 1, 1, 1]).node("MaxPool", &["x"], "y", &wide);
+    assert!(pool.refused().contains("entries of all values"));
     // A length of 2 GiB, and messages in each other.
     let cut = [0x3a, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0a];
     assert!(matches!(from_bytes(&cut, None, &Options::default()), Err(OnnxError::Protobuf(_))));
@@ -416,4 +420,32 @@ fn hostile_files_are_small_errors() {
     assert!(from_bytes(&file, None, &Options::default()).is_err());
     let groups = vec![0x1b; 100_000];
     assert!(matches!(from_bytes(&groups, None, &Options::default()), Err(OnnxError::Protobuf(_))));
+}
+
+/// Exporters have numbers without axes; others may give them some, also more than the value has.
+#[test]
+fn gelu_is_read_by_its_numbers() {
+    let file = |shape: &[i64], half: &[i64]| {
+        let (root, one) = ([std::f32::consts::SQRT_2], [1.0]);
+        File::new(shape)
+            .floats("val_1", half, &[0.5])
+            .floats("val_2", &[], &root)
+            .floats("val_3", &[], &one)
+            .node("Div", &["x", "val_2"], "a", &[])
+            .node("Erf", &["a"], "b", &[])
+            .node("Add", &["b", "val_3"], "c", &[])
+            .node("Mul", &["x", "c"], "d", &[])
+            .node("Mul", &["val_1", "d"], "y", &[])
+    };
+    let [gelu, below] = [1.0, -1.0].map(|x: f64| superlinear_nets::Function::Gelu.value(x));
+    for half in [&[][..], &[1]] {
+        assert_eq!(file(&[0, 2], half).gives(&[1.0, -1.0]), [gelu, below], "{half:?}");
+        assert_eq!(file(&[0], half).gives(&[1.0]), [gelu], "{half:?}");
+    }
+    // Not recognised, and the same to `f32`.
+    let found = file(&[0, 2], &[1, 1]).gives(&[1.0, -1.0]);
+    assert!((found[0] - gelu).abs() < 1e-7 && (found[1] - below).abs() < 1e-7, "{found:?}");
+    let longer = file(&[0, 2], &[1, 1, 1]).ints("zero", &[0]).node("Squeeze", &["y", "zero"], "z", &[]);
+    let read = from_bytes(&longer.bytes(), None, &Options { output: Some("z".to_owned()) }).unwrap();
+    assert_eq!(outputs(&read, &[1.0, -1.0]), found);
 }
