@@ -54,6 +54,8 @@
 //! Those of floating-point numbers in the file's list of initialisers, where the loss depends on them. Running
 //! statistics of a batch normalisation, masks with `−∞`, exponents and bounds are constants, and so are `Constant`
 //! nodes, and tensors with one and the same number everywhere under a name that an exporter makes up (`val_3`).
+//! Tables that an exporter computed and gave another name are parameters unless [`Options::constants`] names them:
+//! [`OnnxModel::parameters`] lists what there is.
 //! The weight of a dense layer is `(d_out, d_in)` as in PyTorch. If a file has its transpose under a name that an
 //! exporter made up (`onnx::MatMul_42`), the numbers are turned back, and [`Parameter::layout`] says so.
 //!
