@@ -51,9 +51,11 @@ impl Dim {
 
     /// Rounded towards 0.
     pub(crate) fn divide(self, other: Self) -> Result<Self, Refusal> {
+        // No remainder where there is no quotient: of the least number and −1.
+        let whole = |x: i64, by: i64| x.checked_rem(by).is_none_or(|rest| rest == 0);
         match other.number() {
             Some(0) => misfit(format!("{self} divided by 0"), "another divisor"),
-            Some(by) if self.batch == 0 || (self.batch % by == 0 && self.fixed % by == 0) => {
+            Some(by) if self.batch == 0 || (whole(self.batch, by) && whole(self.fixed, by)) => {
                 self.both(self, |x, _| x.checked_div(by))
             }
             _ => misfit(format!("{self} divided by {other}"), "a quotient that is whole for any number of samples"),
@@ -101,6 +103,8 @@ mod tests {
         assert_eq!(n.compare(Dim::fixed(-1)).unwrap(), Ordering::Greater);
         assert_eq!(Dim::fixed(-7).divide(two).unwrap().number(), Some(-3));
         assert!(n.divide(two).is_err() && n.multiply(n).is_err() && n.compare(two).is_err());
-        assert!(Dim::fixed(i64::MIN).divide(Dim::fixed(-1)).is_err());
+        for least in [Dim::fixed(i64::MIN), Dim::batch(i64::MIN)] {
+            assert!(least.divide(Dim::fixed(-1)).is_err());
+        }
     }
 }

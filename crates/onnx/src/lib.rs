@@ -44,18 +44,18 @@
 //!
 //! Weights of 16, 32 or 64 bits and constants are widened to `f64`, exactly. An attribute is the number that was
 //! written: ONNX has attributes in `f32`, and the shortest decimal that rounds to it is read, 0.2 for 0.200000003.
-//! Bounds of `Clip` and
-//! the `β` and threshold of a softplus are read so, too. Where an exporter writes GELU out as sums and products with
-//! `√2` in `f32`, it is read as GELU itself. So a model
-//! agrees with PyTorch's own in double precision to rounding. `−∞` in a mask becomes `−10³⁰`, of which a softmax makes
-//! the same 0 without derivatives that are none; a row that is masked altogether is an error. `Clip` is flat at both
-//! ends, as PyTorch's `Hardtanh` and `ReLU6` are.
+//! Bounds of `Clip` and the `β` and threshold of a softplus are read so, too. Where an exporter writes GELU out as sums
+//! and products with `√2` in `f32`, it is read as GELU itself. So a model agrees with PyTorch's own in double precision
+//! to rounding. `−∞` in a mask becomes `−10³⁰`, of which a softmax makes the same 0 without derivatives that are none;
+//! a row that is masked altogether is an error. `Clip` is flat at both ends, as PyTorch's `Hardtanh` and `ReLU6` are.
 //!
 //! # Which tensors are parameters
 //!
 //! Those of floating-point numbers in the file's list of initialisers, where the loss depends on them. Running
 //! statistics of a batch normalisation, masks with `−∞`, exponents and bounds are constants, and so are `Constant`
 //! nodes, and tensors with one and the same number everywhere under a name that an exporter makes up (`val_3`).
+//! Tables that an exporter computed and gave another name are parameters unless [`Options::constants`] names them:
+//! [`OnnxModel::parameters`] lists what there is.
 //! The weight of a dense layer is `(d_out, d_in)` as in PyTorch. If a file has its transpose under a name that an
 //! exporter made up (`onnx::MatMul_42`), the numbers are turned back, and [`Parameter::layout`] says so.
 //!

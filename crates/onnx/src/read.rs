@@ -30,6 +30,8 @@ const OPSETS: std::ops::RangeInclusive<i64> = 13..=21;
 pub struct Options {
     /// The value that the loss takes: any that a node of the file gives. `None` is the one output of the file.
     pub output: Option<String>,
+    /// Tensors of the file that stay as they are and are no parameters: tables and scales that an exporter computed.
+    pub constants: Vec<String>,
 }
 
 /// Reads an ONNX file; weights in files beside it are read too.
@@ -44,7 +46,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<OnnxModel, OnnxError> {
 /// As [`read`], with options.
 ///
 /// # Errors
-/// As [`read`], and when there is no such output.
+/// As [`read`], and when there is no such output or constant.
 pub fn read_with(path: impl AsRef<Path>, options: &Options) -> Result<OnnxModel, OnnxError> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|source| OnnxError::Io { path: path.to_owned(), source })?;
@@ -71,6 +73,9 @@ pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Res
     let nodes = needed(graph, output)?;
     let (inputs, fixed) = inputs(graph)?;
     let tensors = tensors(graph, &inputs)?;
+    if let Some(name) = options.constants.iter().find(|name| !tensors.contains_key(name.as_str())) {
+        return Err(OnnxError::invalid(name, "constant", "no tensor of that name", "one of the file's initialisers"));
+    }
     // Numbers are read when something asks for them, once.
     let held: RefCell<HashMap<String, Rc<Known>>> = RefCell::default();
     let wrong: RefCell<Option<OnnxError>> = RefCell::default();
@@ -106,7 +111,9 @@ pub fn from_bytes(bytes: &[u8], folder: Option<&Path>, options: &Options) -> Res
             let x = known.floats().unwrap_or_default();
             !x.is_empty() && x.iter().all(|other| *other == x[0])
         };
-        let constant = !kind.is_float() || (is_made_up(name) && numbers(name).is_none_or(|known| uniform(&known)));
+        let constant = !kind.is_float()
+            || options.constants.iter().any(|constant| constant == name)
+            || (is_made_up(name) && numbers(name).is_none_or(|known| uniform(&known)));
         let value = match constant.then(|| numbers(name)) {
             None => Value::Weight(Weight { name: name.to_owned(), shape, transposed: false }),
             Some(Some(known)) => Value::Known(known),

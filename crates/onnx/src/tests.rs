@@ -235,12 +235,33 @@ fn all_that_is_not_read_is_named_at_once() {
 #[test]
 fn another_output_may_be_read() {
     let file = File::new(&[0, 2]).node("Relu", &["x"], "z", &[]).node("LogSoftmax", &["z"], "y", &[]).bytes();
-    let read = |output: &str| from_bytes(&file, None, &Options { output: Some(output.to_owned()) });
+    let read =
+        |output: &str| from_bytes(&file, None, &Options { output: Some(output.to_owned()), ..Default::default() });
     assert_eq!(outputs(&read("z").unwrap(), &[-1.0, 2.0]), [0.0, 2.0]);
     assert!(read("zz").unwrap_err().to_string().contains("no value of that name"));
     let mut two = File::new(&[0, 2]).node("Relu", &["x"], "z", &[]).node("Exp", &["z"], "y", &[]);
     two.0.output.push(info("z", FLOAT, &[0]));
     assert!(two.refused().contains(r#"2 outputs, ["y", "z"]"#));
+}
+
+#[test]
+fn tables_may_be_constants() {
+    let file = File::new(&[0, 2])
+        .floats("table", &[2], &[3.0, 4.0])
+        .floats("scale", &[2], &[1.0, 2.0])
+        .node("Mul", &["x", "table"], "z", &[])
+        .node("Mul", &["z", "scale"], "y", &[])
+        .bytes();
+    let read = |constants: &[&str]| {
+        let constants = constants.iter().map(|&name| name.to_owned()).collect();
+        from_bytes(&file, None, &Options { constants, ..Default::default() })
+    };
+    let names = |read: &OnnxModel| read.parameters().iter().map(|p| p.name.clone()).collect::<Vec<_>>();
+    let (all, fewer) = (read(&[]).unwrap(), read(&["table"]).unwrap());
+    assert_eq!((names(&all), names(&fewer)), (vec!["table".into(), "scale".into()], vec!["scale".into()]));
+    assert_eq!(outputs(&fewer, &[1.0, 1.0]), [3.0, 8.0]);
+    assert_eq!(fewer.model().params(), [1.0, 2.0]);
+    assert!(read(&["tabel"]).unwrap_err().to_string().starts_with("tabel (constant): found no tensor of that name"));
 }
 
 #[test]
@@ -397,6 +418,10 @@ fn hostile_files_are_small_errors() {
         sums = sums.node("Add", &[&names[0], &names[1]], &names[2], &[]);
     }
     assert!(sums.node("Relu", &["s40"], "y", &[]).refused().contains("entries of all values"));
+    // Windows and what they look through, which take time.
+    let wide = [ints("kernel_shape", &[1, 1 << 20]), ints("pads", &[0, (1 << 20) - 1, 0, (1 << 20) - 1])];
+    let pool = File::new(&[0, 1, 1, 1]).node("MaxPool", &["x"], "y", &wide);
+    assert!(pool.refused().contains("entries of all values"));
     // A length of 2 GiB, and messages in each other.
     let cut = [0x3a, 0xff, 0xff, 0xff, 0xff, 0x07, 0x0a];
     assert!(matches!(from_bytes(&cut, None, &Options::default()), Err(OnnxError::Protobuf(_))));
@@ -416,4 +441,33 @@ fn hostile_files_are_small_errors() {
     assert!(from_bytes(&file, None, &Options::default()).is_err());
     let groups = vec![0x1b; 100_000];
     assert!(matches!(from_bytes(&groups, None, &Options::default()), Err(OnnxError::Protobuf(_))));
+}
+
+/// Exporters have numbers without axes; others may give them some, also more than the value has.
+#[test]
+fn gelu_is_read_by_its_numbers() {
+    let file = |shape: &[i64], half: &[i64]| {
+        let (root, one) = ([std::f32::consts::SQRT_2], [1.0]);
+        File::new(shape)
+            .floats("val_1", half, &[0.5])
+            .floats("val_2", &[], &root)
+            .floats("val_3", &[], &one)
+            .node("Div", &["x", "val_2"], "a", &[])
+            .node("Erf", &["a"], "b", &[])
+            .node("Add", &["b", "val_3"], "c", &[])
+            .node("Mul", &["x", "c"], "d", &[])
+            .node("Mul", &["val_1", "d"], "y", &[])
+    };
+    let [gelu, below] = [1.0, -1.0].map(|x: f64| superlinear_nets::Function::Gelu.value(x));
+    for half in [&[][..], &[1]] {
+        assert_eq!(file(&[0, 2], half).gives(&[1.0, -1.0]), [gelu, below], "{half:?}");
+        assert_eq!(file(&[0], half).gives(&[1.0]), [gelu], "{half:?}");
+    }
+    // Not recognised, and the same to `f32`.
+    let found = file(&[0, 2], &[1, 1]).gives(&[1.0, -1.0]);
+    assert!((found[0] - gelu).abs() < 1e-7 && (found[1] - below).abs() < 1e-7, "{found:?}");
+    let longer = file(&[0, 2], &[1, 1, 1]).ints("zero", &[0]).node("Squeeze", &["y", "zero"], "z", &[]);
+    let read =
+        from_bytes(&longer.bytes(), None, &Options { output: Some("z".to_owned()), ..Default::default() }).unwrap();
+    assert_eq!(outputs(&read, &[1.0, -1.0]), found);
 }

@@ -242,14 +242,17 @@ impl<'a> Trace<'a> {
         self.constant(&format!("{}/{what}", call.output()), vec![1], vec![number])
     }
 
-    /// The number that an operand of a node is, if it is a constant or a tensor of the file with a single entry.
+    /// The number that an operand of a node is, if it is a constant or a tensor of the file with a single entry and at
+    /// most one axis, so that it makes no value longer.
     fn number_of(&self, operand: &Operand) -> Option<f64> {
         let name = match operand {
             Operand::Named(name) => name,
-            Operand::Weight(name, _) => return (self.numbers)(name)?.scalar(),
+            Operand::Weight(name, _) => {
+                return (self.numbers)(name).filter(|known| known.shape.len() <= 1)?.scalar();
+            }
         };
-        let (_, _, numbers) = &self.constants[*self.constant_at.get(name)?];
-        (numbers.len() == 1).then(|| numbers[0])
+        let (_, shape, numbers) = &self.constants[*self.constant_at.get(name)?];
+        (numbers.len() == 1 && shape.len() <= 1).then(|| numbers[0])
     }
 
     /// Operand `i` as a value of the graph.

@@ -4,7 +4,7 @@ use super::Trace;
 use crate::call::{Call, as_written};
 use crate::error::{Refusal, misfit, unsupported};
 use crate::fold::choose;
-use crate::known::{Data, Known};
+use crate::known::{Data, Known, broadcast};
 use crate::value::{Form, Operand, Traced, Value};
 use std::rc::Rc;
 use superlinear_nets::{Arithmetic, Function, Operation};
@@ -125,9 +125,10 @@ impl Trace<'_> {
         self.factors(&a.operand, 3, &mut factors);
         self.factors(&b.operand, 3, &mut factors);
         if let Some((function, x)) = self.gelu(&factors) {
-            let like = if a.shape.len() >= b.shape.len() { a } else { b };
+            // Its numbers have at most one axis, so the other factor has those of `x`.
+            let shape = broadcast(&a.shape, &b.shape)?;
             let operand = self.emit(call, "", function, vec![x]);
-            return Ok(Value::Traced(self.traced(operand, like.shape, like.batch)?));
+            return Ok(Value::Traced(self.traced(operand, shape, a.batch.or(b.batch))?));
         }
         Ok(Value::Traced(self.pair(call, "", Arithmetic::Multiply, a, b)?))
     }

@@ -144,6 +144,10 @@ impl Trace<'_> {
         let (x, channels, size) = self.images(call)?;
         let kernel = pair(call, "kernel_shape", size.len(), &[])?;
         let (window, windows) = window(call, &size, &kernel)?;
+        // Rows and columns are looked through for a pixel in every window.
+        for (&n, &kernel) in windows.iter().zip(&kernel) {
+            self.budget.charge(&[n, kernel])?;
+        }
         let operation = match &*call.node.op_type {
             "MaxPool" => Operation::from(MaxPool { window }),
             _ => AveragePool { window, counts_padding: call.int("count_include_pad", 0) != 0 }.into(),
