@@ -354,6 +354,7 @@ fn page(question: &Question, found: &Found, figures: &[minijinja::Value]) -> Res
     };
     template
         .render(context! {
+            name => question.model.file_name().unwrap_or_default().to_string_lossy(),
             model => question.model.display().to_string(), data => question.data.display().to_string(), loss,
             batch => question.batch.get(), top => question.top.get(), fit => found.fit.words(),
             warning => found.fit.warning(), rows, figures,

@@ -1,6 +1,7 @@
 //! The commands as a user runs them.
 #![allow(non_snake_case)]
 
+mod analyse;
 mod own_files;
 mod spectrum;
 

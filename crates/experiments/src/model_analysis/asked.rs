@@ -39,7 +39,7 @@ impl Prepared {
     /// When a file cannot be read, the samples do not fit the network, there is no such tensor, the batch is larger
     /// than the samples, or the network does not give the `logits` of the data.
     pub fn read(question: &Question, observer: &dyn Observer) -> Result<Self> {
-        let onnx = superlinear_onnx::read(&question.model)?;
+        let onnx = superlinear_onnx::read(&question.model).with_context(|| question.model.display().to_string())?;
         let given = GivenSamples::read(&question.data)?;
         let N = question.samples.map_or(given.n_samples(), usize::from);
         if N > given.n_samples() {

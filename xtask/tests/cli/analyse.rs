@@ -1,0 +1,149 @@
+//! `analyse` of networks that PyTorch exported, against what NumPy makes of PyTorch's own `H`, `Σ` and `M₂`.
+
+use super::{fails, succeeds, text};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use superlinear_store::array::{Array, ArrayView, OwnedValues};
+use superlinear_store::npz::{self, Compression};
+use superlinear_store::safetensors;
+
+struct Files {
+    folder: tempfile::TempDir,
+    model: PathBuf,
+    data: PathBuf,
+}
+
+impl Files {
+    fn of(name: &str) -> Self {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/graphs");
+        let folder = tempfile::tempdir().unwrap();
+        let files = Self { model: fixtures.join(format!("{name}.onnx")), data: folder.path().join("data.npz"), folder };
+        let mut tensors = safetensors::read(&fixtures.join(format!("{name}.safetensors"))).unwrap().tensors;
+        let mut take = |name| tensors.remove(name).unwrap();
+        files.write(&take("x"), &take("y"), Some(&take("logits")));
+        files
+    }
+
+    fn write(&self, x: &Array, y: &Array, logits: Option<&Array>) {
+        let mut arrays = vec![("x", x.view().unwrap()), ("y", y.view().unwrap())];
+        arrays.extend(logits.map(|logits| ("logits", logits.view().unwrap())));
+        npz::write(&self.data, &arrays, Compression::Stored).unwrap();
+    }
+
+    fn arrays(&self) -> [Array; 3] {
+        let mut arrays = npz::read(&self.data).unwrap();
+        ["x", "y", "logits"].map(|name| arrays.remove(name).unwrap())
+    }
+
+    fn args<'a>(&'a self, to: &'a Path, further: &[&'a str]) -> Vec<&'a str> {
+        let files = ["analyse", "--model", text(&self.model), "--data", text(&self.data), "--to", text(to)];
+        [&files[..], further].concat()
+    }
+
+    fn summary(&self, further: &[&str]) -> Value {
+        let to = self.folder.path().join("out");
+        succeeds(&self.args(&to, &[further, &["--force", "--quiet"]].concat()));
+        serde_json::from_slice(&fs::read(to.join("analysis.json")).unwrap()).unwrap()
+    }
+
+    fn fails(&self, further: &[&str]) -> String {
+        let to = self.folder.path().join("out");
+        let error = fails(&self.args(&to, further));
+        assert!(!to.join("analysis.json").exists(), "nothing is written");
+        error
+    }
+}
+
+fn close(found: &Value, truth: f64, tolerance: f64) -> bool {
+    let found = found.as_f64().unwrap();
+    (found - truth).abs() <= tolerance * truth.abs()
+}
+
+const EVERY: [&str; 7] = ["--loss", "ce", "--batch", "5", "--every-layer", "--top", "20"];
+
+#[test]
+fn a_residual_network_has_the_exponents_of_pytorchs_own_matrices() {
+    let files = Files::of("resnet-small");
+    let found = files.summary(&EVERY);
+    let names: Vec<&str> = found["tensors"].as_array().unwrap().iter().map(|t| t["name"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), names[0], names[7]), (8, "stem.weight", "fc2.weight"));
+    // Slopes by numpy.polyfit of logarithms along the eigenvectors of PyTorch's H (float64 autograd), top 20; then the
+    // commutator error of C and H.
+    for (place, single, slopes, error) in [
+        (0, false, [1.0291651049837125, 1.7506362150338248, 0.5884509635087769], 0.23670095882943817),
+        (6, true, [0.9480359410470672, 1.1139766707455039, 0.8179208003472753], 0.42502893132715736),
+    ] {
+        let tensor = &found["tensors"][place];
+        assert_eq!((&tensor["how"], &tensor["single_product"]), (&"dense".into(), &single.into()));
+        for (name, slope) in ["c_on_h", "m2_on_h", "c_on_m2"].into_iter().zip(slopes) {
+            assert!(close(&tensor[name]["slope"], slope, 1e-9), "{name}: {}", tensor[name]);
+        }
+        assert!(close(&tensor["commutativity"]["c_in_h"]["windows"][0]["error"], error, 1e-9));
+        assert_eq!(tensor["below_square"], 0);
+    }
+    assert!(files.folder.path().join("out/gamma-by-layer.svg").exists());
+    let mut arrays = npz::read(&files.folder.path().join("out/diagonals.npz")).unwrap();
+    let mut first = |name: &str| match arrays.remove(name).unwrap().values {
+        OwnedValues::F64(values) => values[0],
+        other => panic!("{other:?}"),
+    };
+    for (name, truth) in [
+        ("fc1.weight.eigenvalues", 0.3439823891162928),
+        ("fc1.weight.C_ii", 0.005947635428416415),
+        ("fc1.weight.M2_ii", 0.796751302183677),
+    ] {
+        assert!((first(name) / truth - 1.0).abs() < 1e-12, "{name}");
+    }
+}
+
+#[test]
+fn lanczos_vectors_give_the_exponents_of_dense_matrices() {
+    let files = Files::of("transformer");
+    let args = ["--loss", "ce", "--batch", "5", "--params", "up.weight,embed.weight", "--top", "12"];
+    let dense = files.summary(&args);
+    let iterated = files.summary(&[&args[..], &["--memory", "0"]].concat());
+    for place in 0..2 {
+        let [dense, iterated] = [&dense, &iterated].map(|found| &found["tensors"][place]);
+        assert_eq!((&dense["how"], &iterated["how"]), (&"dense".into(), &"lanczos".into()));
+        assert!(iterated["commutativity"].is_null());
+        for name in ["c_on_h", "m2_on_h", "c_on_m2"] {
+            assert!(close(&iterated[name]["slope"], dense[name]["slope"].as_f64().unwrap(), 1e-6), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_one_clear_error() {
+    let files = Files::of("mlp-tanh-bias");
+    let of = |loss, batch, params, further: &[&str]| {
+        files.fails(&[&["--loss", loss, "--batch", batch, "--params", params], further].concat())
+    };
+    for (error, words) in [
+        (of("ce", "5", "2.weight,8.weight", &[]), "--params 8.weight: no such parameter; there are 0.weight"),
+        (of("ce", "5", "2.weight,2.weight", &[]), "2.weight is named twice"),
+        (of("ce", "1000", "2.weight", &[]), "--batch 1000: there are 96 samples"),
+        (of("ce", "5", "2.weight", &["--samples", "97"]), "--samples 97"),
+        (of("ce", "5", "2.weight", &["--top", "97"]), "--top 97: 2.weight has 96 parameters"),
+        (of("linear-mse", "5", "2.weight", &[]), "y is [96], expected 4 numbers a sample"),
+        (of("ce", "5", "2.weight", &["--tol", "2"]), "expected a number from 2.2e-16"),
+        (files.fails(&["--loss", "ce", "--params", "2.weight"]), "--batch"),
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+    let [x, y, logits] = files.arrays();
+    let OwnedValues::F64(values) = &logits.values else { panic!("float64") };
+    let moved = Array { shape: logits.shape.clone(), values: OwnedValues::F64(values.iter().map(|f| -f).collect()) };
+    files.write(&x, &y, Some(&moved));
+    assert!(of("ce", "5", "2.weight", &[]).contains("the network as read does not give your logits"));
+    let late = Array { shape: y.shape.clone(), values: OwnedValues::I64(vec![4; 96]) };
+    files.write(&x, &late, None);
+    assert!(of("ce", "5", "2.weight", &[]).contains("a class below 4"));
+    let zeros = vec![0.0_f64; 960];
+    let flat = ArrayView::new(&[96 * 10, 1], &zeros).unwrap();
+    npz::write(&files.data, &[("x", flat), ("y", y.view().unwrap())], Compression::Stored).unwrap();
+    assert!(of("ce", "5", "2.weight", &[]).contains("y is [96], expected [960, …]"));
+    fs::write(files.folder.path().join("no.onnx"), b"version https://git-lfs").unwrap();
+    let broken = Files { model: files.folder.path().join("no.onnx"), data: files.data.clone(), folder: files.folder };
+    assert!(broken.fails(&EVERY).contains("no.onnx"));
+}
