@@ -1,6 +1,7 @@
 //! Files made by hand: single operations, numbers of all types, and what is no network.
 
 mod exchanged;
+mod operations;
 
 use crate::proto::{
     AttributeProto, DimensionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
