@@ -44,6 +44,14 @@ impl GivenSamples {
         };
         let (x, y) = (take("x")?, take("y")?);
         let logits = take("logits").ok();
+        Ok(Self { ignored, ..Self::of(file, x, y, logits)? })
+    }
+
+    /// Of arrays in memory; `file` is what messages call them.
+    ///
+    /// # Errors
+    /// When `x` has no sample or a number that is not finite, or `y` has another number of samples.
+    pub fn of(file: String, x: Array, y: Array, logits: Option<Array>) -> Result<Self> {
         let Some((&n_samples, shape)) = x.shape.split_first().filter(|(n, _)| **n > 0) else {
             bail!("{file}: x is {:?}, expected [N, …] with N > 0", x.shape);
         };
@@ -63,7 +71,7 @@ impl GivenSamples {
                 Some((shape, floats(logits).with_context(|| format!("{file}: logits"))?))
             }
         };
-        Ok(Self { file, n_samples, shape, x, y, logits, ignored })
+        Ok(Self { file, n_samples, shape, x, y, logits, ignored: Vec::new() })
     }
 
     /// How many samples the file has.

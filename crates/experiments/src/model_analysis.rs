@@ -16,7 +16,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use superlinear_nets::Criterion;
-pub use tensor::{Commutativity, How, TensorFound};
+pub use tensor::{Commutativity, How, Matrices, TensorFound};
 
 /// What is asked about a network.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Question {
     pub tol: f64,
     /// Seeds the first Lanczos vector.
     pub seed: u64,
+    /// Whether `H`, `M₂` and `Σ` are kept where they are formed.
+    pub keep_matrices: bool,
 }
 
 /// Which tensors of a network.
@@ -100,7 +102,7 @@ impl fmt::Display for ModelLoss {
 impl Question {
     /// Everything that determines the answer, in words.
     pub fn words(&self) -> String {
-        let Self { model, data, loss, batch, params, top, samples, memory, tol, seed } = self;
+        let Self { model, data, loss, batch, params, top, samples, memory, tol, seed, .. } = self;
         let params = match params {
             Params::Named(names) => names.join(","),
             Params::EveryLayer => "every layer".to_owned(),

@@ -114,6 +114,7 @@ impl AnalyseArgs {
             memory: (self.memory * f64::from(1 << 30)) as u64,
             tol: self.tol,
             seed: self.seed,
+            keep_matrices: false,
         }
     }
 }

@@ -40,7 +40,14 @@ impl Prepared {
     /// than the samples, or the network does not give the `logits` of the data.
     pub fn read(question: &Question, observer: &dyn Observer) -> Result<Self> {
         let onnx = superlinear_onnx::read(&question.model).with_context(|| question.model.display().to_string())?;
-        let given = GivenSamples::read(&question.data)?;
+        Self::of(question, onnx, &GivenSamples::read(&question.data)?, observer)
+    }
+
+    /// Of a network and samples in memory; the question's paths are what messages call them.
+    ///
+    /// # Errors
+    /// As [`Prepared::read`].
+    pub fn of(question: &Question, onnx: OnnxModel, given: &GivenSamples, observer: &dyn Observer) -> Result<Self> {
         let N = question.samples.map_or(given.n_samples(), usize::from);
         if N > given.n_samples() {
             bail!("--samples {N}: {} has {}", question.data.display(), given.n_samples());
@@ -52,7 +59,7 @@ impl Prepared {
             bail!("--batch {}: there are {N} samples, and a batch is drawn from them", question.batch);
         }
         let objective = Objective::from(question.loss.criterion());
-        let samples = samples(question, &onnx, &given, &objective, N)?;
+        let samples = samples(question, &onnx, given, &objective, N)?;
         if !given.ignored().is_empty() {
             observer.note("ignored", &format!("{}: {}", question.data.display(), given.ignored().join(", ")));
         }

@@ -43,10 +43,23 @@ pub struct TensorFound {
     pub c_on_m2: Result<Exponent, String>,
     /// How nearly the matrices commute; `None` where they are not formed.
     pub commutativity: Option<Commutativity>,
+    /// The matrices themselves, where they are formed and asked for.
+    pub matrices: Option<Matrices>,
     /// Directions of all that were looked at where `(M₂)_ii < H_ii²` by more than rounding: there are none.
     pub below_square: usize,
     /// Seconds.
     pub wall_s: f64,
+}
+
+/// `P × P`, in the order of the tensor's entries, row-major.
+#[derive(Clone, Debug)]
+pub struct Matrices {
+    /// `E_p[h_p]`.
+    pub H: Mat<f64>,
+    /// `E_p[h_p²]`.
+    pub M2: Mat<f64>,
+    /// The covariance of one sample's gradient.
+    pub Sigma: Mat<f64>,
 }
 
 /// How directions were found.
@@ -93,7 +106,7 @@ pub(super) fn analyse(
     let of = GraphLoss::new(prepared.model(), prepared.objective().clone(), prepared.samples(), variables.clone())
         .with_context(named)?;
     let is_dense = MATRICES * 8 * (P as u64) * (P as u64) <= question.memory;
-    let (directions, vectors, how, commutativity) = if is_dense {
+    let FoundDirections { directions, vectors, how, commutativity, matrices } = if is_dense {
         let moments = GraphMoments::new(prepared.model(), prepared.objective().clone(), prepared.samples(), variables)?;
         dense(question, &moments, asked, observer).with_context(named)?
     } else {
@@ -131,13 +144,20 @@ pub(super) fn analyse(
         m2_on_h,
         c_on_m2,
         commutativity,
+        matrices,
         below_square,
         wall_s,
     })
 }
 
 /// Directions with their vectors, how they were found, and what dense matrices give besides.
-type FoundDirections = (Directions, Mat<f64>, How, Option<Commutativity>);
+struct FoundDirections {
+    directions: Directions,
+    vectors: Mat<f64>,
+    how: How,
+    commutativity: Option<Commutativity>,
+    matrices: Option<Matrices>,
+}
 
 fn dense(
     question: &Question,
@@ -169,7 +189,7 @@ fn dense(
             eigen.noise_floor
         );
     }
-    drop(H);
+    let H = question.keep_matrices.then_some(H);
     let pair = |A: MatRef<'_, f64>, eigen: &_| layer_spectra::pair(A, eigen).map(|(_, record)| record);
     let commutativity = if Sigma.norm_l2() > 0.0 {
         step("eigenvectors of M₂")?;
@@ -192,7 +212,8 @@ fn dense(
     let K = question.top.get().min(positive);
     let directions = Directions::of_eigh(&eigen, K);
     let vectors = eigen.vectors.as_ref().subcols(0, K).to_owned();
-    Ok((directions, vectors, How::Dense, commutativity))
+    let matrices = H.map(|H| Matrices { H, M2, Sigma });
+    Ok(FoundDirections { directions, vectors, how: How::Dense, commutativity, matrices })
 }
 
 fn iterated(
@@ -205,5 +226,6 @@ fn iterated(
     let top = leading_pairs(K, question.tol, question.seed, &of.hessian(), observer)?;
     let converged = top.pairs.iter().filter(|pair| pair.converged).count();
     let how = How::Lanczos { products: top.state.products, converged };
-    Ok((Directions::of_ritz(&top), top.vectors().to_owned(), how, None))
+    let (directions, vectors) = (Directions::of_ritz(&top), top.vectors().to_owned());
+    Ok(FoundDirections { directions, vectors, how, commutativity: None, matrices: None })
 }
