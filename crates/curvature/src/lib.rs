@@ -39,18 +39,21 @@
 mod alignment;
 mod diagonals_along;
 mod directional;
+mod factor_moments;
 mod graph;
 mod joint;
 mod kronecker_moment;
 mod layer;
 mod layer_moments;
 mod operators;
+mod panels;
 mod per_sample_hessian;
 mod range_eigen;
 
 pub use alignment::{alignments, per_sample_hessians};
 pub use diagonals_along::{Diagonal, DiagonalsAlong};
 pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
+pub use factor_moments::{FactorMoments, FactorsError};
 pub use graph::{GraphCurvatureError, GraphLoss, GraphMoments, GraphOperator, SingleProductSamples};
 pub use joint::{JointError, JointLayers};
 pub use kronecker_moment::{

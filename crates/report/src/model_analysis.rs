@@ -129,14 +129,12 @@ pub fn write(question: &Question, found: &Found, to: &Path, by: Provenance) -> R
         views.push((name.as_str(), ArrayView::new(shape, values)?));
     }
     npz::write(&to.join(DIAGONALS_NPZ), &views, Compression::Stored)?;
-    let mut svgs = Vec::new();
-    for (name, caption, figure) in figures(found) {
+    for (name, _, figure) in figures(found) {
         let drawn = render(&figure)?;
         atomic::write(&to.join(format!("{name}.svg")), drawn.svg.as_bytes())?;
         atomic::write(&to.join(format!("{name}.png")), &drawn.png)?;
-        svgs.push(context! { id => name, caption, svg => STANDARD.encode(&drawn.svg) });
     }
-    atomic::write(&to.join(PAGE), page(question, found, &svgs)?.as_bytes())?;
+    atomic::write(&to.join(PAGE), page_of(question, found)?.as_bytes())?;
     Ok(json::write(&to.join(SUMMARY), &summary(question, found, by))?)
 }
 
@@ -323,7 +321,15 @@ fn scatter(tensor: &TensorFound) -> Panel {
     Panel::new(tensor.asked.name.clone(), Axis::log10(x), Axis::log10(y), layers)
 }
 
-fn page(question: &Question, found: &Found, figures: &[minijinja::Value]) -> Result<String> {
+/// The page, with every figure inside it.
+///
+/// # Errors
+/// When a figure cannot be drawn.
+pub fn page_of(question: &Question, found: &Found) -> Result<String> {
+    let mut drawn = Vec::new();
+    for (name, caption, figure) in figures(found) {
+        drawn.push(context! { id => name, caption, svg => STANDARD.encode(&render(&figure)?.svg) });
+    }
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::Html);
     environment.add_template("model", include_str!("../templates/model.html")).context("template of the page")?;
@@ -357,7 +363,7 @@ fn page(question: &Question, found: &Found, figures: &[minijinja::Value]) -> Res
             name => question.model.file_name().unwrap_or_default().to_string_lossy(),
             model => question.model.display().to_string(), data => question.data.display().to_string(), loss,
             batch => question.batch.get(), top => question.top.get(), fit => found.fit.words(),
-            warning => found.fit.warning(), rows, figures,
+            warning => found.fit.warning(), rows, figures => drawn,
         })
         .context("template of the page")
 }

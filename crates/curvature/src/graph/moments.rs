@@ -4,18 +4,13 @@ use super::factors::Uses;
 use super::loss::{GraphCurvatureError, GraphLoss, finite_matrix};
 use super::single_product::SingleProductSamples;
 use crate::joint::mirror;
+use crate::panels::{PANEL, panel_moment};
 use faer::linalg::matmul::matmul;
 use faer::prelude::Reborrow;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
-use rayon::prelude::*;
 use superlinear_nets::{
     GraphLayer, GraphPasses, GraphSamples, GraphSums, Model, Objective, SingleProductLayer, Variables,
 };
-
-/// Columns of the panels that are multiplied together, at least.
-const PANEL: usize = 256;
-/// Columns of a tile of the result.
-const TILE: usize = 128;
 
 /// `H`, `M₂` and `Σ` of a model over samples, `P × P`, in the parameters of [`Variables`] and their order.
 ///
@@ -256,36 +251,13 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
         SingleProductSamples::collect(self.of.model, layer, self.of.objective.clone(), self.of.samples)
     }
 
-    /// `(1/N) Σ_p L_p R_pᵀ`, symmetric, of panels `P × width` that `fill(worker, p, L_p, R_p)` writes.
+    /// [`panel_moment`] over the samples.
     fn moment<W>(
         &self,
         width: usize,
         worker: impl Fn() -> W + Sync + Send,
         fill: impl Fn(&mut W, usize, MatMut<'_, f64>, MatMut<'_, f64>) + Sync + Send,
     ) -> Mat<f64> {
-        let (P, N) = (self.n_params(), self.n_samples());
-        let together = PANEL.div_ceil(width).min(N);
-        let mut panels = [vec![0.0; P * width * together], vec![0.0; P * width * together]];
-        let mut moment = Mat::zeros(P, P);
-        let scale = 1.0 / N as f64;
-        for first in (0..N).step_by(together) {
-            let count = together.min(N - first);
-            let [left, right] = &mut panels;
-            let (left, right) = (&mut left[..P * width * count], &mut right[..P * width * count]);
-            let samples = left.par_chunks_mut(P * width).zip(right.par_chunks_mut(P * width)).enumerate();
-            samples.for_each_init(&worker, |worker, (p, (left, right))| {
-                let [left, right] = [left, right].map(|panel| MatMut::from_column_major_slice_mut(panel, P, width));
-                fill(worker, first + p, left, right);
-            });
-            let [left, right] = [&*left, &*right].map(|panel| MatRef::from_column_major_slice(panel, P, width * count));
-            moment.as_mut().par_col_chunks_mut(TILE).enumerate().with_max_len(1).for_each(|(t, columns)| {
-                let (start, n) = (t * TILE, columns.ncols());
-                let right = right.subrows(start, n).transpose();
-                let left = left.subrows(start, P - start);
-                matmul(columns.subrows_mut(start, P - start), Accum::Add, left, right, scale, Par::Seq);
-            });
-        }
-        mirror(&mut moment);
-        moment
+        panel_moment(self.n_params(), self.n_samples(), width, worker, fill)
     }
 }

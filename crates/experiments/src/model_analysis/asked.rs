@@ -84,6 +84,11 @@ impl Prepared {
         Ok(Self { model, objective, samples, tensors, fit })
     }
 
+    /// The network, the loss and the samples.
+    pub fn parts(&self) -> (&Model<f64>, &Objective, &DenseGraphSamples<f64>) {
+        (&self.model, &self.objective, &self.samples)
+    }
+
     pub(super) fn model(&self) -> &Model<f64> {
         &self.model
     }
