@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{analyse, ci, data, export, merge, reproduce, runs, spectrum, verify};
+use crate::commands::{analyse, ci, data, export, merge, python, reproduce, runs, spectrum, verify};
 use crate::tidy;
 use anyhow::Result;
 
@@ -40,9 +40,11 @@ pub(crate) enum Command {
     Bench(ci::BenchArgs),
     /// Check that the documents and the tree agree
     Tidy(tidy::TidyArgs),
+    /// Build the Python package and run its tests, in an environment of their own
+    Python(python::PythonArgs),
     /// Package every crate and build each from its package alone
     Package,
-    /// Everything that must pass: fmt, clippy, tidy, tests, docs, packages
+    /// Everything that must pass: fmt, clippy, tidy, tests, docs, packages, Python
     Ci,
 }
 
@@ -61,6 +63,7 @@ impl Command {
             Self::Test(args) => ci::test(args.slow, &args.args),
             Self::Bench(args) => ci::bench(&args.args),
             Self::Tidy(args) => tidy::run(&args),
+            Self::Python(args) => python::test(&args.args),
             Self::Package => ci::package(),
             Self::Ci => ci::run(),
         }

@@ -111,7 +111,7 @@ fn packages_carry_the_licences(root: &Path, findings: &mut Vec<String>) -> Resul
     Ok(())
 }
 
-/// Sources and documents: Rust and Markdown files, those at the root included.
+/// Sources and documents: Rust, Python and Markdown files, those at the root included.
 fn files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> =
         ["crates", "data", "xtask", "tests", "benches", "fuzz", "docs"].map(|name| root.join(name)).to_vec();
@@ -120,7 +120,7 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
         for path in list(&folder)? {
             if path.is_dir() {
                 folders.push(path);
-            } else if has_extension(&path, "rs") || has_extension(&path, "md") {
+            } else if ["rs", "py", "md"].iter().any(|known| has_extension(&path, known)) {
                 files.push(path);
             }
         }

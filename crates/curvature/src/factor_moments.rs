@@ -26,11 +26,14 @@ pub struct FactorMoments {
     pub mean_gradient: Vec<f64>,
 }
 
+/// What stands between `U` and `Uᵀ`, of `S` and `U`.
+type Middle<'a> = dyn Fn(Mat<f64>, MatRef<'_, f64>) -> Mat<f64> + Sync + 'a;
+
 /// Factors that are not those of a layer.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum FactorsError {
     /// There are no samples, positions, inputs or outputs.
-    #[error("N = {0}, T = {1}, d_in = {2}, d_out = {3}: expected at least 1 of each", shape[0], shape[1], shape[2], shape[3])]
+    #[error("[N, T, d_in, d_out] = {shape:?}: expected at least 1 of each")]
     Empty {
         /// `N`, `T`, `d_in`, `d_out`.
         shape: [usize; 4],
@@ -129,7 +132,7 @@ impl FactorMoments {
             let S = MatRef::from_row_major_slice(&S[p * rank * rank..(p + 1) * rank * rank], rank, rank);
             Mat::from_fn(rank, rank, |i, j| 0.5 * (S[(i, j)] + S[(j, i)]))
         };
-        let moment = |of: &(dyn Fn(Mat<f64>, MatRef<'_, f64>) -> Mat<f64> + Sync)| {
+        let moment = |of: &Middle<'_>| {
             panel_moment(
                 P,
                 N,

@@ -120,7 +120,7 @@ pub(crate) fn lanczos<'py>(
     let operator = FnOp::new(n, |mut out: MatMut<'_, f64>, rhs: MatRef<'_, f64>| {
         let product = Python::attach(|py| -> PyResult<Mat<f64>> {
             let product = matmat.call1(py, (to_array2(py, rhs),))?;
-            let product: PyReadonlyArray2<'_, f64> = product.bind(py).extract().map_err(PyErr::from)?;
+            let product: PyReadonlyArray2<'_, f64> = product.bind(py).extract()?;
             if product.shape() != [n, rhs.ncols()] {
                 let shape = product.shape().to_vec();
                 return Err(value_error(format!("a product is {shape:?}, expected [{n}, {}]", rhs.ncols())));

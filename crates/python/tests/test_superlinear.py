@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import superlinear as sl
 
 GRAPHS = Path(__file__).parents[3] / "tests" / "fixtures" / "graphs"
@@ -37,7 +36,9 @@ def close(found, truth, tolerance):
 
 def test_a_network_has_the_matrices_of_pytorch():
     model, x, y, given = resnet()
-    result = sl.analyse(model, x, y, loss="ce", batch=5, params=["fc1.weight", "stem.weight"], top=20, logits=given["logits"])
+    result = sl.analyse(
+        model, x, y, loss="ce", batch=5, params=["fc1.weight", "stem.weight"], top=20, logits=given["logits"]
+    )
     assert list(result) == ["fc1.weight", "stem.weight"] and result.n_samples == 48
     assert abs(result.loss - given["loss"]) < 1e-12
     for name in result:
@@ -62,7 +63,9 @@ def test_a_network_has_the_matrices_of_pytorch():
 def test_lanczos_vectors_and_bytes_give_the_same():
     model, x, y, _ = resnet()
     dense = sl.analyse(model, x, y, loss="ce", batch=5, params=["fc1.weight"], top=8)["fc1.weight"]
-    iterated = sl.analyse(model.read_bytes(), x, y, loss="ce", batch=5, params=["fc1.weight"], top=8, memory=0)["fc1.weight"]
+    iterated = sl.analyse(model.read_bytes(), x, y, loss="ce", batch=5, params=["fc1.weight"], top=8, memory=0)[
+        "fc1.weight"
+    ]
     assert (dense.how, iterated.how, iterated.H) == ("dense", "lanczos", None)
     assert abs(dense.gamma.slope - iterated.gamma.slope) < 1e-6
 
@@ -152,19 +155,21 @@ def test_what_does_not_fit_names_the_argument():
 def test_progress_is_heard_and_may_stop():
     model, x, y, _ = resnet()
     heard = []
-    sl.analyse(model, x, y, loss="ce", batch=5, params=["fc1.weight"], progress=lambda *told: heard.append(told))
+    one = {"loss": "ce", "batch": 5, "params": ["fc1.weight"], "top": 20}
+    sl.analyse(model, x, y, **one, progress=lambda *told: heard.append(told))
     assert any(stage == "matrices" for stage, *_ in heard)
 
     def stop(*_):
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        sl.analyse(model, x, y, loss="ce", batch=5, progress=stop)
+        sl.analyse(model, x, y, **one, progress=stop)
 
 
 def test_the_same_bits_on_any_number_of_threads():
     model, x, y, _ = resnet()
-    one, two = (sl.analyse(model, x, y, loss="ce", batch=5, params=["stem.weight"], threads=n)["stem.weight"] for n in (1, 2))
+    asked = {"loss": "ce", "batch": 5, "params": ["stem.weight"]}
+    one, two = (sl.analyse(model, x, y, **asked, threads=n)["stem.weight"] for n in (1, 2))
     assert np.array_equal(one.H, two.H) and np.array_equal(one.C_ii, two.C_ii) and one.gamma == two.gamma
 
 
@@ -172,7 +177,9 @@ def test_modules_and_factors_of_pytorch():
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     nn = torch.nn
-    net = nn.Sequential(nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(12, 5), nn.GELU(), nn.Linear(5, 3))
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.Tanh(), nn.Flatten(), nn.Linear(12, 5), nn.GELU(), nn.Linear(5, 3)
+    )
     x, y = torch.randn(10, 1, 4, 4), torch.randint(0, 3, (10,))
     with pytest.raises(ValueError, match="training mode"):
         sl.analyse(net, x, y, loss="ce", batch=2)

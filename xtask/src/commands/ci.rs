@@ -1,5 +1,6 @@
 //! `cargo xtask test`, `bench`, `package` and `ci`: the same commands for a person and for a gate.
 
+use crate::commands::python;
 use crate::{tidy, workspace};
 use anyhow::{Context, Result, bail};
 use std::process::Command;
@@ -54,7 +55,8 @@ pub(crate) fn bench(args: &[String]) -> Result<()> {
 }
 
 /// Members that are not for others to take.
-const UNPUBLISHED: [&str; 4] = ["superlinear-benches", "superlinear-fuzz", "superlinear-tests", "xtask"];
+const UNPUBLISHED: [&str; 5] =
+    ["superlinear-benches", "superlinear-fuzz", "superlinear-python", "superlinear-tests", "xtask"];
 
 /// Packages every crate and builds each from its package, its siblings from theirs: with its default features, with
 /// none and with all. What was compiled of their dependencies is kept between runs.
@@ -70,7 +72,7 @@ pub(crate) fn package() -> Result<()> {
     Ok(())
 }
 
-/// Formatting, lints, tidy, tests, documentation and packages, cheapest first.
+/// Formatting, lints, tidy, tests, documentation, packages and the Python package, cheapest first.
 ///
 /// # Errors
 /// When one of them fails.
@@ -86,7 +88,12 @@ pub(crate) fn run() -> Result<()> {
     let fetch =
         ["clippy", "--package", "xtask", "--features", "fetch", "--release", "--quiet", "--", "--deny", "warnings"];
     finish(cargo(&fetch)?)?;
-    package()
+    package()?;
+    if python::interpreter().is_none() {
+        eprintln!("no Python of 3.10 or later with venv: the Python package is left out");
+        return Ok(());
+    }
+    python::test(&[])
 }
 
 /// Cargo, to be run in the checkout around the current folder.

@@ -5,6 +5,7 @@ pub(crate) mod ci;
 pub(crate) mod data;
 pub(crate) mod export;
 pub(crate) mod merge;
+pub(crate) mod python;
 pub(crate) mod reproduce;
 pub(crate) mod runs;
 pub(crate) mod spectrum;

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, Sequence
-
-import numpy as np
+from typing import Any
 
 from . import _network, _superlinear
 
@@ -31,7 +30,8 @@ class PowerLaw:
 
     def __repr__(self) -> str:
         low, high = self.interval
-        return f"PowerLaw(slope={self.slope:.4g}, interval=({low:.4g}, {high:.4g}), r2={self.r2:.3f}, n={self.n}, dropped={self.dropped})"
+        fit = f"slope={self.slope:.4g}, interval=({low:.4g}, {high:.4g}), r2={self.r2:.3f}"
+        return f"PowerLaw({fit}, n={self.n}, dropped={self.dropped})"
 
     @classmethod
     def _of(cls, found: dict | str) -> PowerLaw | NoPowerLaw:
@@ -54,7 +54,7 @@ class NoPowerLaw:
 
 @dataclass(frozen=True)
 class Commutativity:
-    """How nearly two matrices commute: the paper's ``‖AB − BA‖ / ‖AB‖`` and eigen-alignment, beside random directions."""
+    """How nearly two matrices commute, by the paper's ``‖AB − BA‖ / ‖AB‖`` and alignment, beside random directions."""
 
     error: float
     random: float

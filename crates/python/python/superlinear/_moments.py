@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
@@ -142,13 +143,17 @@ class Factors:
     S: np.ndarray
 
 
-def moments(factors: Factors | None = None, *, a: Any = None, delta: Any = None, S: Any = None, threads: int | None = None) -> Moments:
+def moments(
+    factors: Factors | None = None, *, a: Any = None, delta: Any = None, S: Any = None, threads: int | None = None
+) -> Moments:
     """The moments of a layer from its factors, given as :class:`Factors` or one by one."""
     if factors is not None:
         a, delta, S = factors.a, factors.delta, factors.S
     if a is None or delta is None or S is None:
         raise ValueError("moments needs factors, or a, delta and S")
-    a, delta, S = (np.asarray(_network.array(name, of), dtype=float) for name, of in (("a", a), ("delta", delta), ("S", S)))
+    a, delta, S = (
+        np.asarray(_network.array(name, of), dtype=float) for name, of in (("a", a), ("delta", delta), ("S", S))
+    )
     a, delta = (of[:, None, :] if of.ndim == 2 else of for of in (a, delta))
     for name, of in (("a", a), ("delta", delta)):
         if of.ndim != 3:
@@ -188,9 +193,10 @@ def factors(model: Any, layer: str, x: Any, y: Any, loss_fn: Callable[[Any, Any]
         raise ValueError(f"layer={layer!r}: the module is used under several names")
     if isinstance(original, torch.nn.Conv2d):
         if original.groups != 1:
-            raise ValueError(f"layer={layer!r}: a convolution in {original.groups} groups has no single weight for all channels")
+            raise ValueError(f"layer={layer!r}: found a convolution in {original.groups} groups, expected one group")
         if original.padding_mode != "zeros" or isinstance(original.padding, str):
-            raise ValueError(f"layer={layer!r}: expected padding by a number of zeros, found {original.padding_mode}, {original.padding!r}")
+            found = f"{original.padding_mode}, {original.padding!r}"
+            raise ValueError(f"layer={layer!r}: expected padding by a number of zeros, found {found}")
     elif not isinstance(original, torch.nn.Linear):
         raise ValueError(f"layer={layer!r}: found {type(original).__name__}, expected Linear or Conv2d")
     exact = copy.deepcopy(model).double().cpu()
@@ -224,7 +230,8 @@ def factors(model: Any, layer: str, x: Any, y: Any, loss_fn: Callable[[Any, Any]
                 return value
 
             if isinstance(module, torch.nn.Conv2d):
-                patches = torch.nn.functional.unfold(inputs, module.kernel_size, module.dilation, module.padding, module.stride)
+                window = (module.kernel_size, module.dilation, module.padding, module.stride)
+                patches = torch.nn.functional.unfold(inputs, *window)
                 a.append(patches[0].T)
                 # Positions first, channels last.
                 place = lambda z, shape=seen["shape"]: z.T.reshape(shape)  # noqa: E731

@@ -32,7 +32,8 @@ def array(name: str, values: Any) -> np.ndarray:
         return np.ascontiguousarray(values, dtype=native)
     wide = np.dtype("f8") if values.dtype.kind == "f" and values.dtype.itemsize <= 8 else np.dtype("i8")
     exact = values.astype(wide)
-    if values.dtype.kind not in "fiu" or not np.array_equal(exact.astype(values.dtype), values, equal_nan=values.dtype.kind == "f"):
+    floating = values.dtype.kind == "f"
+    if values.dtype.kind not in "fiu" or not np.array_equal(exact.astype(values.dtype), values, equal_nan=floating):
         raise TypeError(f"{name}: {values.dtype} does not widen to {wide} without losing digits")
     return np.ascontiguousarray(exact)
 
@@ -61,7 +62,10 @@ def exported(model: Any, x: Any) -> Network:
     import torch
 
     if model.training:
-        raise ValueError("model is in training mode: dropout and batch normalisation are then no function of a sample; call model.eval()")
+        raise ValueError(
+            "model is in training mode, where dropout and batch normalisation are no function of a sample: "
+            "call model.eval()"
+        )
     parameter = next(model.parameters(), None)
     device = parameter.device if parameter is not None else torch.device("cpu")
     dtype = parameter.dtype if parameter is not None else torch.float32

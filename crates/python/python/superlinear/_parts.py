@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -88,5 +89,8 @@ def lanczos(
     found = _superlinear.lanczos(product, n, k, tol, seed, max_products)
     if not all(found["converged"]):
         worst = float(np.max(found["residuals"]))
-        raise ValueError(f"only {sum(found['converged'])} of {k} pairs converged after {found['products']} products; the largest residual is {worst:.1e}")
+        raise ValueError(
+            f"only {sum(found['converged'])} of {k} pairs converged after {found['products']} products; "
+            f"the largest residual is {worst:.1e}"
+        )
     return found["values"], found["vectors"]
