@@ -1,7 +1,7 @@
 """Checks an export of `cargo xtask export <run> --to <folder>` with NumPy alone: python check_export.py <folder>
 
-For the MLPs with ReLU. Gradients and Hessian products of the target layer are computed again from the weights and the images, by
-backpropagation in float64, and held against moments.npz; then the exponent is fitted.
+For the MLPs with ReLU. Gradients and Hessian products of the target layer are computed again from the weights and the
+images, by backpropagation in float64, and held against moments.npz; then the exponent is fitted.
 """
 import json
 import sys

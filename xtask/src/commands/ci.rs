@@ -3,6 +3,7 @@
 use crate::commands::python;
 use crate::{tidy, workspace};
 use anyhow::{Context, Result, bail};
+use std::io::Write as _;
 use std::process::Command;
 
 /// Arguments of `test`.
@@ -90,8 +91,8 @@ pub(crate) fn run() -> Result<()> {
     finish(cargo(&fetch)?)?;
     package()?;
     if python::interpreter().is_none() {
-        eprintln!("no Python of 3.10 or later with venv: the Python package is left out");
-        return Ok(());
+        let left_out = "no Python of 3.10 or later with venv: the Python package is left out";
+        return writeln!(std::io::stderr(), "{left_out}").context("cannot write to standard error");
     }
     python::test(&[])
 }
