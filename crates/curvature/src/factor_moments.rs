@@ -253,6 +253,6 @@ mod tests {
         S[1] += 1.0;
         assert!(error(&a, &delta, &S).starts_with("S of sample 0 is not symmetric"));
         let empty = FactorMoments::of([0, 1, 1, 1], &[], &[], &[]).unwrap_err().to_string();
-        assert_eq!(empty, "N = 0, T = 1, d_in = 1, d_out = 1: expected at least 1 of each");
+        assert_eq!(empty, "[N, T, d_in, d_out] = [0, 1, 1, 1]: expected at least 1 of each");
     }
 }

@@ -17,6 +17,7 @@ use superlinear_noise::{
     choose_partners, dual_perturbation, gradient_covariance, isotropy, weight_variance,
 };
 use superlinear_spectra::{Eigh, diagonal_in_basis, eigh};
+use superlinear_stats::Eigenspaces;
 use superlinear_training::ImageSamples;
 
 /// The matrices of an analysed layer, in the parameter basis.
@@ -135,8 +136,11 @@ pub fn analyse(spec: &RunSpec, job: LayerJob, matrices: LayerMatrices) -> Result
     let above_noise = eigen.values.partition_point(|&lambda| lambda > eigen.noise_floor);
     let start = Instant::now();
     let slopes = if is_last {
-        let V_window = eigen.vectors.as_ref().subcols(0, above_noise.min(spec.top));
-        let found = resample::slopes(&layer, V_window, spec.n_resamples, &mut generator(spec, Stream::Resamples));
+        let window = above_noise.min(spec.top);
+        let V_window = eigen.vectors.as_ref().subcols(0, window);
+        let spaces = Eigenspaces::above_noise(&eigen.values[..window], eigen.noise_floor);
+        let mut draws = generator(spec, Stream::Resamples);
+        let found = resample::slopes(&layer, V_window, &spaces, spec.n_resamples, &mut draws);
         Some(found.with_context(|| context("resamples"))?)
     } else {
         None

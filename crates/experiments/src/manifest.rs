@@ -156,6 +156,8 @@ impl Manifest {
         if self.keep == Keep::None {
             bail!("{}: the runs were not kept (--keep none)", run.path().display());
         }
+        // Nothing is computed from it, but results are intact only where all their records are.
+        run.about().read()?;
         let training = run.training().read()?;
         let layers = layers_of(spec, &training).into_iter().map(|job| run.read_layer(spec, job));
         let layers = layers.collect::<Result<_>>()?;

@@ -5,15 +5,17 @@ use anyhow::Result;
 use faer::{Mat, MatRef};
 use rand::Rng;
 use superlinear_curvature::{AbsoluteCurvature, AnalysedLayer, directional_contributions};
-use superlinear_stats::{DiagonalBootstrap, FitConfig, errors_in_both, slope_bootstrap};
+use superlinear_stats::{DiagonalBootstrap, Eigenspaces, FitConfig, errors_in_both, slope_bootstrap};
 
-/// Bootstraps the slopes of `C` and `M₂` on `H` and of `C` on `M₂` over samples, along the columns of `V`.
+/// Bootstraps the slopes of `C` and `M₂` on `H` and of `C` on `M₂` over samples, along the columns of `V`, which are
+/// grouped into `spaces`: as in the fit itself, diagonals are means over each.
 ///
 /// # Errors
 /// When fewer than three directions can be used or a contribution is not finite.
 pub(crate) fn slopes(
     layer: &AnalysedLayer,
     V: MatRef<'_, f64>,
+    spaces: &Eigenspaces,
     n_draws: usize,
     rng: &mut impl Rng,
 ) -> Result<SlopesRecord> {
@@ -28,7 +30,8 @@ pub(crate) fn slopes(
         return Err(error.into());
     }
     let resampled = bootstrap.finish();
-    let config = FitConfig::top(V.ncols());
+    let [h, covariance, m2] = [&resampled.h, &resampled.covariance, &resampled.m2].map(|of| means(of, spaces));
+    let config = FitConfig::top(h.nrows());
     let slope = |x: &Mat<f64>, y: &Mat<f64>| -> Result<SlopeRecord> {
         let found = slope_bootstrap(x.as_ref(), y.as_ref(), &config)?;
         let interval = found.slopes.basic(0.95);
@@ -42,10 +45,18 @@ pub(crate) fn slopes(
     Ok(SlopesRecord {
         n_draws,
         // C is a constant multiple of Σ, which moves no slope.
-        emp: slope(&resampled.h, &resampled.covariance)?,
-        emp_york: york(resampled.h.as_ref(), resampled.covariance.as_ref()),
-        m2: slope(&resampled.h, &resampled.m2)?,
-        c_on_m2: slope(&resampled.m2, &resampled.covariance)?,
+        emp: slope(&h, &covariance)?,
+        emp_york: york(h.as_ref(), covariance.as_ref()),
+        m2: slope(&h, &m2)?,
+        c_on_m2: slope(&m2, &covariance)?,
+    })
+}
+
+/// The means of each column's entries over each eigenspace.
+fn means(diagonals: &Mat<f64>, spaces: &Eigenspaces) -> Mat<f64> {
+    let spaces = spaces.spaces();
+    Mat::from_fn(spaces.len(), diagonals.ncols(), |i, draw| {
+        spaces[i].clone().map(|direction| diagonals[(direction, draw)]).sum::<f64>() / spaces[i].len() as f64
     })
 }
 
@@ -56,4 +67,16 @@ fn york(x: MatRef<'_, f64>, y: MatRef<'_, f64>) -> Option<YorkRecord> {
     let errors = errors_in_both::log_errors(x, y, &usable);
     let line = errors_in_both::york(&log10(x), &log10(y), &errors).ok()?;
     Some(YorkRecord { slope: line.slope, se: line.slope_se, reduced_chi_squared: line.reduced_chi_squared })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resamples_are_averaged_over_eigenspaces_as_the_fit_is() {
+        let of = Mat::from_fn(4, 2, |i, draw| (i + 10 * draw) as f64);
+        let found = means(&of, &Eigenspaces::of(&[3.0, 2.0, 2.0, 1.0], &[1e-12; 4]));
+        assert_eq!(found, Mat::from_fn(3, 2, |i, draw| [0.0, 1.5, 3.0][i] + 10.0 * draw as f64));
+    }
 }

@@ -85,16 +85,6 @@ pub fn window(spec: &RunSpec, layer: &LayerRecord) -> usize {
     layer.h.partition_point(|&lambda| lambda > layer.noise_floor).min(spec.top)
 }
 
-/// Eigenvalues this many times the noise floor are known well: two of them that are equal within it are equal.
-const KNOWN_WELL: f64 = 1e6;
-
-/// The eigenspaces of these eigenvalues of `H`, descending. Near the noise floor they are close by chance, and count as
-/// different.
-fn eigenspaces(h: &[f64], noise_floor: f64) -> Eigenspaces {
-    let error = |&h: &f64| if h > KNOWN_WELL * noise_floor { 0.5 * noise_floor } else { 0.0 };
-    Eigenspaces::of(h, &h.iter().map(error).collect::<Vec<_>>())
-}
-
 /// The exponent of `y_ii ∝ x_ii^γ` over the [`window`]; directions that the noise takes from the top `𝒩` are counted as
 /// dropped. Diagonals are means over the eigenspaces of `H`, most of which have one direction; ordinates that are
 /// rounding are dropped.
@@ -103,7 +93,7 @@ fn eigenspaces(h: &[f64], noise_floor: f64) -> Eigenspaces {
 /// When fewer than three directions can be used, or `H` has fewer than three eigenvalues in them.
 pub fn fit(spec: &RunSpec, layer: &LayerRecord, y: Diagonal, x: Diagonal) -> Result<PowerLawFit> {
     let window = window(spec, layer);
-    let spaces = eigenspaces(&layer.h[..window], layer.noise_floor);
+    let spaces = Eigenspaces::above_noise(&layer.h[..window], layer.noise_floor);
     let [x_ii, y_ii] = [x, y].map(|of| spaces.means(of.of(layer)));
     let relative = layer.h.first().map_or(0.0, |largest| layer.noise_floor / largest);
     let ordinate_floor = Some(loglog::ordinate_floor(&y_ii, relative)).filter(|floor| floor.is_finite());
@@ -199,20 +189,5 @@ impl Exponents {
             dual: Exponent { fit: self::fit(spec, layer, Diagonal::Awd, Diagonal::H)?, sampling: None },
             c_on_m2: fit(Diagonal::C, Diagonal::M2, |slopes| slopes.c_on_m2)?,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_eigenvalues_are_one_point_and_close_ones_at_the_floor_are_not() {
-        // 2 and 1 twice each up to rounding; then what is close because all of it is small.
-        let h = [2.0, 2.0 - 1e-15, 1.0, 1.0, 3e-14, 2.95e-14, 2.9e-14];
-        let found = eigenspaces(&h, 1e-14);
-        assert_eq!(found.spaces(), [0..2, 2..4, 4..5, 5..6, 6..7]);
-        assert_eq!(found.means(&[1.0, 3.0, 4.0, 4.0, 1.0, 2.0, 3.0]), [2.0, 4.0, 1.0, 2.0, 3.0]);
-        assert!(eigenspaces(&h[..4], 1e-14).enough().is_err());
     }
 }

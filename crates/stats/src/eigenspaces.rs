@@ -17,7 +17,17 @@ pub struct Eigenspaces {
     error: f64,
 }
 
+/// Eigenvalues this many times the noise floor are known well: two of them that are equal within it are equal.
+const KNOWN_WELL: f64 = 1e6;
+
 impl Eigenspaces {
+    /// Of eigenvalues in descending order that a dense decomposition gives to `noise_floor`. Those near the floor are
+    /// close by chance, and count as different.
+    pub fn above_noise(values: &[f64], noise_floor: f64) -> Self {
+        let error = |&value: &f64| if value > KNOWN_WELL * noise_floor { 0.5 * noise_floor } else { 0.0 };
+        Self::of(values, &values.iter().map(error).collect::<Vec<_>>())
+    }
+
     /// Groups `values`, in descending order; `errors[i]` is a bound of the error of `values[i]`. Neighbours are in one
     /// eigenspace where their difference does not exceed the sum of their errors.
     ///
@@ -110,5 +120,15 @@ mod tests {
         // Too few directions are another matter, which the fit itself reports.
         assert_eq!(Eigenspaces::of(&[0.5, 0.25], &[1e-15; 2]).enough(), Ok(()));
         assert_eq!(Eigenspaces::of(&[], &[]).n_directions(), 0);
+    }
+
+    #[test]
+    fn equal_eigenvalues_are_one_point_and_close_ones_at_the_floor_are_not() {
+        // 2 and 1 twice each up to rounding; then what is close because all of it is small.
+        let h = [2.0, 2.0 - 1e-15, 1.0, 1.0, 3e-14, 2.95e-14, 2.9e-14];
+        let found = Eigenspaces::above_noise(&h, 1e-14);
+        assert_eq!(found.spaces(), [0..2, 2..4, 4..5, 5..6, 6..7]);
+        assert_eq!(found.means(&[1.0, 3.0, 4.0, 4.0, 1.0, 2.0, 3.0]), [2.0, 4.0, 1.0, 2.0, 3.0]);
+        assert!(Eigenspaces::above_noise(&h[..4], 1e-14).enough().is_err());
     }
 }

@@ -11,7 +11,7 @@ use superlinear_store::array::{Array, OwnedValues};
 use superlinear_store::safetensors;
 
 /// What carries the networks that a list of tensors cannot.
-pub const GRAPHS: &str = "other networks need their graph, which ONNX carries (--model, coming)";
+pub const GRAPHS: &str = "other networks need their graph: export it as ONNX, for `analyse --model`";
 /// What wrappers of PyTorch put in front of every name.
 const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
 /// The key under which a file's metadata may give the order of its layers.
