@@ -1,8 +1,10 @@
 //! Moments of a layer from factors that are given, for weights that are used once or several times a sample.
 
 use crate::panels::panel_moment;
+use crate::{KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
+use std::ops::ControlFlow;
 
 /// `H`, `M₂`, `Σ` and `ḡ` of a layer `z_t = W a_t`, used at `T` positions of every sample, over `N` samples.
 ///
@@ -72,7 +74,16 @@ pub enum FactorsError {
         /// That at `(column, row)`.
         mirror: f64,
     },
+    /// The listener of [`FactorMoments::of_with`] broke.
+    #[error("stopped after {done} of {STEPS} steps")]
+    Stopped {
+        /// Steps that were done.
+        done: usize,
+    },
 }
+
+/// Steps of which a listener of [`FactorMoments::of_with`] hears: `H` and `M₂`, and `Σ`.
+const STEPS: usize = 2;
 
 /// How far an `S_p` may be from symmetric, of its largest entry.
 const ASYMMETRY: f64 = 1e-5;
@@ -94,6 +105,21 @@ impl FactorMoments {
     /// # Ok::<(), superlinear_curvature::FactorsError>(())
     /// ```
     pub fn of(shape: [usize; 4], a: &[f64], delta: &[f64], S: &[f64]) -> Result<Self, FactorsError> {
+        Self::of_with(shape, a, delta, S, |_| ControlFlow::Continue(()))
+    }
+
+    /// [`FactorMoments::of`], with someone listening: `listen` hears the number of steps done, after `H` and `M₂` and
+    /// after `Σ`, and may break.
+    ///
+    /// # Errors
+    /// As [`FactorMoments::of`], and [`FactorsError::Stopped`].
+    pub fn of_with(
+        shape: [usize; 4],
+        a: &[f64],
+        delta: &[f64],
+        S: &[f64],
+        mut listen: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Self, FactorsError> {
         let [N, T, d_in, d_out] = shape;
         if shape.contains(&0) {
             return Err(FactorsError::Empty { shape });
@@ -145,8 +171,31 @@ impl FactorMoments {
                 },
             )
         };
-        let H = moment(&|S, _| S);
-        let M2 = moment(&|S, U| &S * (U.transpose() * U) * &S);
+        let [H, M2] = if T == 1 {
+            // MATH [5]: d_out times less work than products of U.
+            let shape = KroneckerShape { symmetry: Symmetry::Symmetric, n_samples: N, n_moments: 2, d_out, d_in };
+            let found = kronecker_moments(
+                shape,
+                || Mat::<f64>::zeros(d_out, d_out),
+                |square, p, left, right| {
+                    let (S, a) = (curvature(p), activities(p));
+                    let norm_squared: f64 = a.iter().map(|a| a * a).sum();
+                    matmul(square.as_mut(), Accum::Replace, &S, &S, norm_squared, Par::Seq);
+                    let (first, second) = left.split_at_mut(vech_len(d_out));
+                    vech(S.as_ref(), first);
+                    vech(square.as_ref(), second);
+                    outer_product_vech(1.0, a, right);
+                },
+            );
+            <[_; 2]>::try_from(found).expect("two moments were asked for")
+        } else {
+            [moment(&|S, _| S), moment(&|S, U| &S * (U.transpose() * U) * &S)]
+        };
+        let mut step = |done| match listen(done) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(FactorsError::Stopped { done }),
+        };
+        step(1)?;
         let gradient = |p: usize, g: &mut dyn FnMut(usize, f64)| {
             for (a, delta) in activities(p).chunks_exact(d_in).zip(delta[p * rank..].chunks_exact(d_out)) {
                 for (o, delta) in delta.iter().enumerate() {
@@ -168,6 +217,7 @@ impl FactorMoments {
                 right.copy_from(&left);
             },
         );
+        step(STEPS)?;
         Ok(Self { H, M2, Sigma, mean_gradient: mean })
     }
 }
@@ -190,10 +240,14 @@ mod tests {
         [a, delta, S]
     }
 
-    /// Dense `h_p` and `g_p`, entry by entry.
     #[test]
     fn moments_are_those_of_dense_hessians() {
-        let shape @ [N, T, d_in, d_out] = [7, 3, 4, 2];
+        dense_hessians_have([7, 3, 4, 2]);
+        dense_hessians_have([7, 1, 4, 3]);
+    }
+
+    /// Dense `h_p` and `g_p`, entry by entry.
+    fn dense_hessians_have(shape @ [N, T, d_in, d_out]: [usize; 4]) {
         let [a, delta, S] = factors(shape);
         let found = FactorMoments::of(shape, &a, &delta, &S).unwrap();
         let (P, rank) = (d_in * d_out, T * d_out);
@@ -252,6 +306,9 @@ mod tests {
         assert_eq!(error(&a, &nan, &S), "delta of sample 1 has an entry NaN, expected finite numbers");
         S[1] += 1.0;
         assert!(error(&a, &delta, &S).starts_with("S of sample 0 is not symmetric"));
+        let [a, delta, S] = factors(shape);
+        let stopped = FactorMoments::of_with(shape, &a, &delta, &S, |_| ControlFlow::Break(()));
+        assert_eq!(stopped.unwrap_err(), FactorsError::Stopped { done: 1 });
         let empty = FactorMoments::of([0, 1, 1, 1], &[], &[], &[]).unwrap_err().to_string();
         assert_eq!(empty, "[N, T, d_in, d_out] = [0, 1, 1, 1]: expected at least 1 of each");
     }
