@@ -28,6 +28,7 @@
 //! ```
 #![allow(non_snake_case)]
 
+pub mod accounted;
 pub mod analyse;
 pub mod cost;
 pub mod exponents;
