@@ -44,6 +44,7 @@ mod layer_spectra;
 pub mod manifest;
 pub mod model_analysis;
 pub mod observer;
+pub mod one_epoch;
 pub mod outside;
 pub mod parameters;
 pub mod pending;
