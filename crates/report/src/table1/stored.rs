@@ -3,7 +3,7 @@
 
 use super::EarlierRow;
 use crate::claims::{self, Seen, Through};
-use crate::fits::{self, Diagonal, Exponents};
+use crate::fits::{self, Diagonal, Exponent, Exponents};
 use crate::outputs::exponent;
 use crate::summary::{CommutativitySummary, FitSummary, GammaSummary};
 use anyhow::{Context, Result, bail};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use superlinear_experiments::accounted::AccountedRun;
 use superlinear_experiments::provenance::Provenance;
-use superlinear_experiments::record::RunRecord;
+use superlinear_experiments::record::{LayerRecord, RunRecord};
 use superlinear_experiments::spec::{RunSpec, Source};
 use superlinear_stats::{loglog, sensitivity};
 use superlinear_store::json;
@@ -78,6 +78,8 @@ pub struct StoredRun {
     pub analysis_s: f64,
     /// The exponents of the target layer.
     pub gamma: GammaSummary,
+    /// `C` on `E|h|`, for a loss whose per-sample Hessians are indefinite.
+    pub c_on_abs_h: Option<FitSummary>,
     /// γ_emp of every analysed layer, where there are several.
     pub layers: Vec<(String, FitSummary)>,
     /// `C` in the eigenbasis of `H`, window by window.
@@ -122,8 +124,7 @@ impl StoredRun {
         let layers = claims::layers(record)?;
         let target = record.layer();
         let floor = exponent::found(record).and_then(|n| Some((n, loglog::fit(&target.h, &target.c, n).ok()?.slope)));
-        let seconds =
-            |layer: &superlinear_experiments::record::LayerRecord| layer.moments_s + layer.eigh_s + layer.slopes_s;
+        let seconds = |layer: &LayerRecord| layer.moments_s + layer.eigh_s + layer.slopes_s;
         Ok(Self {
             schema: Self::SCHEMA,
             spec: spec.clone(),
@@ -139,6 +140,7 @@ impl StoredRun {
             },
             analysis_s: record.trained_layers().map(seconds).sum::<f64>().round(),
             gamma: Exponents::of(record)?.into(),
+            c_on_abs_h: on_abs_h(spec, target)?,
             layers: if layers.len() > 1 { layers } else { Vec::new() },
             commutativity: target.c_in_h.windows.iter().map(CommutativitySummary::of).collect(),
             above_floor: floor,
@@ -175,6 +177,14 @@ impl StoredRun {
             through: Through::Stored,
         }
     }
+}
+
+fn on_abs_h(spec: &RunSpec, layer: &LayerRecord) -> Result<Option<FitSummary>> {
+    if layer.abs_h.is_none() {
+        return Ok(None);
+    }
+    let fit = fits::fit(spec, layer, Diagonal::C, Diagonal::AbsH)?;
+    Ok(Some(Exponent { fit, sampling: None }.into()))
 }
 
 /// γ_emp and γ_AWD over more and more leading directions, as the table fits them over `𝒩`, down to rounding.

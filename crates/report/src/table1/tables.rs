@@ -76,6 +76,7 @@ pub(super) fn ours(rows: &Rows<'_>) -> Result<String> {
         "C on M₂",
         "R²",
         "γ_dual",
+        "C on E|h|",
         "𝒩",
         "𝒩 found",
         "γ_emp over it",
@@ -88,11 +89,12 @@ pub(super) fn ours(rows: &Rows<'_>) -> Result<String> {
     let caption = "Mean ± sd over seeds. 95 % over seeds: Student's interval of γ_emp. 95 % over samples: the \
         basic bootstrap interval of γ_emp over training images in the fixed eigenbasis; with several seeds from the \
         least lower to the greatest upper end. C on M₂: the exponent of C_ii on (M₂)_ii. R²: of γ_emp's fit, the \
-        least of a seed. γ_dual: the exponent of the duality's full covariance C_AWD on H. 𝒩 found: directions above \
-        the noise floor that the signs of the eigenvalues of H show (none where in some seed no floor tells noise \
-        from curvature), and γ_emp over these. Training accuracy: least and greatest over seeds, in the last epoch. \
-        – not known: † as an earlier version of this page had it, where the ± of a single seed is the bootstrap's \
-        standard error.";
+        least of a seed. γ_dual: the exponent of the duality's full covariance C_AWD on H. C on E|h|: over the same \
+        directions, where per-sample Hessians h_p are indefinite; elsewhere E|h| is H. 𝒩 found: directions above the \
+        noise floor that the signs of the eigenvalues of H show (none where in some seed no floor tells noise from \
+        curvature), and γ_emp over these. Training accuracy: least and greatest over seeds, in the last epoch. – not \
+        known: † as an earlier version of this page had it, where the ± of a single seed is the bootstrap's standard \
+        error.";
     Ok(markdown(header.map(str::to_owned).to_vec(), lines, caption))
 }
 
@@ -112,6 +114,7 @@ fn our_line(row: &Row<'_>) -> Result<Vec<String>> {
                 known(earlier.c_on_m2),
                 unknown(),
                 known(earlier.dual),
+                unknown(),
                 thousands(earlier.top),
                 unknown(),
                 unknown(),
@@ -146,6 +149,7 @@ fn our_line(row: &Row<'_>) -> Result<Vec<String>> {
         of(|run| run.gamma.c_on_m2.slope)?,
         format!("{:.3}", runs.iter().map(|run| run.gamma.c_on_h.r2).fold(f64::INFINITY, f64::min)),
         of(|run| run.gamma.c_awd_on_h.slope)?,
+        on_abs_h(runs)?,
         thousands(row.top()),
         n_found,
         over_found,
@@ -155,6 +159,12 @@ fn our_line(row: &Row<'_>) -> Result<Vec<String>> {
         if n_stopped == 0 { "no".to_owned() } else { format!("{n_stopped} of {}", runs.len()) },
     ]);
     Ok(line)
+}
+
+/// The exponent on `E|h|`, which for cross-entropy is that on `H`.
+fn on_abs_h(runs: &[&StoredRun]) -> Result<String> {
+    let slopes: Option<Vec<f64>> = runs.iter().map(|run| Some(run.c_on_abs_h.as_ref()?.slope)).collect();
+    slopes.map_or_else(|| Ok("γ_emp".to_owned()), |slopes| Ok(format!("{:.3}", mean_sd(&slopes)?)))
 }
 
 /// From the least lower to the greatest upper end of the runs' intervals over samples.
