@@ -1,8 +1,8 @@
 //! Table 1 whole: what is stored of every run behind it, and the tables, verdicts and figure that are drawn of that.
 //!
 //! A run leaves a few kilobytes ([`StoredRun`]), small enough to stand in the repository, so that anyone draws the
-//! table again without the runs. [`Rows`] are its settings; [`tables`] writes them in the paper's layout and in ours,
-//! [`verdicts`] judges the paper's claims over all of them, [`figure`] shows γ against the number of directions, and
+//! table again without the runs. [`Rows`] are its settings; [`markdown()`] writes them in the paper's layout and in
+//! ours, and judges the paper's claims over all of them; [`figure_files`] shows γ against the number of directions;
 //! [`page`] puts the text into RESULTS.md.
 
 mod earlier;
