@@ -4,6 +4,7 @@
 mod analyse;
 mod own_files;
 mod spectrum;
+mod table1;
 
 use std::fs;
 use std::path::Path;
