@@ -58,7 +58,8 @@ pub enum Outcome {
 /// What decides a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judge {
-    /// The number itself, as the paper reads its own; an interval is shown beside it.
+    /// The number itself by the three decimals that are printed of it, as the paper reads its own; an interval is
+    /// shown beside it.
     Estimate,
     /// All of its interval: as asked inside, not as asked outside, undecided over an end.
     Interval,
@@ -95,7 +96,10 @@ impl Case {
         let outcome = match (estimate, interval) {
             (None, _) => Outcome::Undecided,
             (Some(x), interval) => {
-                let [low, high] = interval.filter(|_| judge == Judge::Interval).unwrap_or([x, x]);
+                let [low, high] = match judge {
+                    Judge::Estimate => [(x * 1e3).round() / 1e3; 2],
+                    Judge::Interval => interval.unwrap_or([x, x]),
+                };
                 if asked.low <= low && high <= asked.high {
                     Outcome::Yes
                 } else if high < asked.low || asked.high < low {
@@ -164,6 +168,9 @@ mod tests {
             |judge, asked, estimate, interval| Case::new(judge, String::new(), "q", asked, estimate, interval).outcome;
         let case = |asked, estimate, interval| judged(Judge::Interval, asked, estimate, interval);
         assert_eq!(judged(Judge::Estimate, Asked::above(1.0), Some(1.2), Some([0.9, 1.5])), Outcome::Yes);
+        assert_eq!(judged(Judge::Estimate, Asked::between(1.0, 2.0), Some(0.9996), None), Outcome::Yes);
+        assert_eq!(judged(Judge::Estimate, Asked::between(1.0, 2.0), Some(0.9994), None), Outcome::No);
+        assert_eq!(case(Asked::between(1.0, 2.0), Some(0.9996), None), Outcome::No);
         assert_eq!(case(Asked::above(1.0), Some(1.2), Some([1.1, 1.3])), Outcome::Yes);
         assert_eq!(case(Asked::above(1.0), Some(1.2), Some([0.9, 1.5])), Outcome::Undecided);
         assert_eq!(case(Asked::above(1.0), Some(0.9), Some([0.8, 0.95])), Outcome::No);

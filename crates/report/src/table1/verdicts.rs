@@ -44,6 +44,7 @@ pub(super) fn verdicts(rows: &Rows<'_>) -> Result<String> {
     let missing = rows.missing();
     let missing = match missing.len() {
         0 => "All 24 settings of the paper's table are among them.".to_owned(),
+        1 => format!("One setting of the paper's table has not been run: {}.", missing[0]),
         n => format!("{n} settings of the paper's table have not been run: {}.", missing.join("; ")),
     };
     let beside: Vec<String> = rows.beside().map(super::Row::title).collect();
