@@ -8,7 +8,7 @@ use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::path::PathBuf;
-use superlinear_curvature::{FactorMoments, GraphLoss, GraphMoments};
+use superlinear_curvature::{FactorMoments, GraphLoss, GraphMoments, PositionFactors};
 use superlinear_experiments::model_analysis::{Params, Prepared, Question};
 use superlinear_nets::Variables;
 
@@ -82,7 +82,8 @@ pub(crate) fn factor_moments<'py>(
         if delta.len() != N * T * d_out {
             bail!("delta has {} numbers, expected [{N}, {T}, {d_out}]", delta.len());
         }
-        FactorMoments::of([N, T, d_in, d_out], &a, &delta, &S).context("factors of a layer")
+        let factors = PositionFactors::new([N, T, d_in, d_out], a, delta, S).context("factors of a layer")?;
+        Ok(FactorMoments::of(&factors))
     })?;
     let result = PyDict::new(py);
     result.set_item("n", N)?;

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::Path;
 use superlinear_curvature::Diagonal;
 use superlinear_experiments::exponents::Exponent;
-use superlinear_experiments::model_analysis::{Found, How, ModelLoss, Question, TensorFound};
+use superlinear_experiments::model_analysis::{ABSENT, Found, How, ModelLoss, Subject, TensorFound};
 use superlinear_experiments::provenance::Provenance;
 use superlinear_experiments::record::layer_spectra::PairRecord;
 use superlinear_plots::{
@@ -100,7 +100,8 @@ fn ratio_and_alignment(tensor: &TensorFound) -> (String, String) {
 ///
 /// # Errors
 /// When one cannot be written or drawn.
-pub fn write(question: &Question, found: &Found, to: &Path, by: Provenance) -> Result<()> {
+pub fn write<'a>(of: impl Into<Subject<'a>>, found: &Found, to: &Path, by: Provenance) -> Result<()> {
+    let of = of.into();
     csv::write(&to.join(TENSORS), &TENSOR_HEADER, found.tensors.iter().map(tensor_row))?;
     let directions = found.tensors.iter().flat_map(|tensor| {
         (0..tensor.directions.values.len()).map(move |i| {
@@ -134,8 +135,8 @@ pub fn write(question: &Question, found: &Found, to: &Path, by: Provenance) -> R
         atomic::write(&to.join(format!("{name}.svg")), drawn.svg.as_bytes())?;
         atomic::write(&to.join(format!("{name}.png")), &drawn.png)?;
     }
-    atomic::write(&to.join(PAGE), page_of(question, found)?.as_bytes())?;
-    Ok(json::write(&to.join(SUMMARY), &summary(question, found, by))?)
+    atomic::write(&to.join(PAGE), page_of(of, found)?.as_bytes())?;
+    Ok(json::write(&to.join(SUMMARY), &summary(of, found, by))?)
 }
 
 /// A diagonal and its standard errors over draws of the samples, in the units of `C` where that is asked for.
@@ -198,7 +199,7 @@ fn how(how: How) -> &'static str {
     }
 }
 
-fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
+fn summary(of: Subject<'_>, found: &Found, by: Provenance) -> Value {
     let exponent = |found: &Result<Exponent, String>| match found {
         Ok(found) => json!({
             "slope": found.fit.slope, "error": found.error(), "sampling_se": found.sampling,
@@ -229,16 +230,13 @@ fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
         }
         value
     };
-    json!({
+    let mut value = json!({
         "schema": 1,
-        "model": question.model.display().to_string(),
-        "data": question.data.display().to_string(),
-        "loss": question.loss.name(),
-        "batch": question.batch,
-        "top": question.top,
-        "n_samples": found.fit.n_samples,
-        "mean_loss": found.fit.loss,
-        "accuracy": found.fit.classes.map(|classes| classes.accuracy),
+        "batch": of.batch(),
+        "top": of.top(),
+        "n_samples": found.n_samples,
+        "mean_loss": found.fit.map(|fit| fit.loss),
+        "accuracy": found.fit.and_then(|fit| fit.classes).map(|classes| classes.accuracy),
         "conventions": {
             "C": "Sigma / batch, Sigma the covariance of one sample's gradient divided by N",
             "M2": "the mean of the squared per-sample Hessians",
@@ -250,7 +248,19 @@ fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
         },
         "tensors": found.tensors.iter().map(tensor).collect::<Vec<_>>(),
         "provenance": by,
-    })
+    });
+    match of {
+        Subject::Network(question) => {
+            value["model"] = question.model.display().to_string().into();
+            value["data"] = question.data.display().to_string().into();
+            value["loss"] = question.loss.name().into();
+        }
+        Subject::Factors(question) => {
+            value["factors"] = question.factors.display().to_string().into();
+            value["absent"] = ABSENT.into();
+        }
+    }
+    value
 }
 
 /// Names, captions and figures.
@@ -325,7 +335,8 @@ fn scatter(tensor: &TensorFound) -> Panel {
 ///
 /// # Errors
 /// When a figure cannot be drawn.
-pub fn page_of(question: &Question, found: &Found) -> Result<String> {
+pub fn page_of<'a>(of: impl Into<Subject<'a>>, found: &Found) -> Result<String> {
+    let of = of.into();
     let mut drawn = Vec::new();
     for (name, caption, figure) in figures(found) {
         drawn.push(context! { id => name, caption, svg => STANDARD.encode(&render(&figure)?.svg) });
@@ -352,18 +363,40 @@ pub fn page_of(question: &Question, found: &Found) -> Result<String> {
     };
     let rows: Vec<minijinja::Value> = found.tensors.iter().map(row).collect();
     let template = environment.get_template("model").context("template of the page")?;
-    let loss = match question.loss {
-        ModelLoss::CrossEntropy => "cross-entropy",
-        ModelLoss::SoftmaxMse => "mean squared error of the softmax",
-        ModelLoss::LinearMse => "mean squared error",
-        ModelLoss::BinaryCrossEntropy => "binary cross-entropy",
-    };
     template
         .render(context! {
-            name => question.model.file_name().unwrap_or_default().to_string_lossy(),
-            model => question.model.display().to_string(), data => question.data.display().to_string(), loss,
-            batch => question.batch.get(), top => question.top.get(), fit => found.fit.words(),
-            warning => found.fit.warning(), rows, figures => drawn,
+            name => name(of), subject => subject(of, found), batch => of.batch().get(), top => of.top().get(),
+            warning => found.fit.and_then(|fit| fit.warning()), rows, figures => drawn,
         })
         .context("template of the page")
+}
+
+fn name(of: Subject<'_>) -> String {
+    let file = match of {
+        Subject::Network(question) => &question.model,
+        Subject::Factors(question) => &question.factors,
+    };
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What was asked and how well it does, in a sentence.
+fn subject(of: Subject<'_>, found: &Found) -> String {
+    let batch = of.batch();
+    match of {
+        Subject::Network(question) => {
+            let loss = match question.loss {
+                ModelLoss::CrossEntropy => "cross-entropy",
+                ModelLoss::SoftmaxMse => "mean squared error of the softmax",
+                ModelLoss::LinearMse => "mean squared error",
+                ModelLoss::BinaryCrossEntropy => "binary cross-entropy",
+            };
+            let (model, data) = (question.model.display(), question.data.display());
+            let fit = found.fit.map_or_else(String::new, |fit| format!(": {}", fit.words()));
+            format!("{model} on {data}, {loss}, batches of {batch}{fit}.")
+        }
+        Subject::Factors(question) => {
+            let (file, n) = (question.factors.display(), found.n_samples);
+            format!("One layer of the factors in {file}, batches of {batch}: {n} samples; {ABSENT}.")
+        }
+    }
 }

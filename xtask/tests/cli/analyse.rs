@@ -147,3 +147,53 @@ fn what_does_not_fit_is_one_clear_error() {
     let broken = Files { model: files.folder.path().join("no.onnx"), data: files.data.clone(), folder: files.folder };
     assert!(broken.fails(&EVERY).contains("no.onnx"));
 }
+
+/// Softmax regression of three inputs and classes, by its factors: `δ = q − e_y` and `S = diag(q) − q qᵀ`.
+fn softmax_factors(path: &Path, shapes: [&[usize]; 3]) {
+    let (mut a, mut delta, mut S) = (Vec::new(), Vec::new(), Vec::new());
+    for p in 0..40 {
+        let x = [0, 1, 2].map(|i| (f64::from(p * (i + 2) + 3 * i)).sin());
+        let weights = [0, 1, 2].map(|o: usize| (x[o] - 0.5 * x[(o + 1) % 3]).exp());
+        let q = weights.map(|weight| weight / weights.iter().sum::<f64>());
+        a.extend(x);
+        delta.extend((0..3).map(|o| q[o] - if o == p as usize % 3 { 1.0 } else { 0.0 }));
+        S.extend((0..9).map(|at| if at / 3 == at % 3 { q[at / 3] } else { 0.0 } - q[at / 3] * q[at % 3]));
+    }
+    let [a, delta, S] =
+        [(&a, 0), (&delta, 1), (&S, 2)].map(|(values, at)| ArrayView::new(shapes[at], values).unwrap());
+    npz::write(path, &[("a", a), ("delta", delta), ("S", S)], Compression::Stored).unwrap();
+}
+
+#[test]
+fn given_factors_are_analysed_without_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, long, to] = ["layer.npz", "long.npz", "out"].map(|name| folder.path().join(name));
+    softmax_factors(&file, [&[40, 3], &[40, 3], &[40, 3, 3]]);
+    softmax_factors(&long, [&[40, 1, 3], &[40, 1, 3], &[40, 3, 3]]);
+    let args = |file| ["analyse", "--factors", file, "--batch", "5", "--top", "4", "--to", text(&to), "--force"];
+    let said = succeeds(&args(text(&file)));
+    assert!(said.contains("γ of C on H") && said.contains("layer "), "{said}");
+    let read = |name: &str| fs::read_to_string(to.join(name)).unwrap();
+    let found: Value = serde_json::from_str(&read("analysis.json")).unwrap();
+    assert!(found["mean_loss"].is_null() && found["absent"].as_str().unwrap().contains("not known"));
+    assert_eq!((&found["n_samples"], &found["tensors"][0]["how"]), (&40.into(), &"dense".into()));
+    assert!(found["tensors"][0]["c_on_h"]["slope"].is_f64() && found["tensors"][0]["commutativity"].is_object());
+    let page = read("report.html");
+    assert!(page.contains("mean loss and accuracy are not known") && !page.contains("NaN"));
+    assert!(npz::read(&to.join("diagonals.npz")).unwrap().contains_key("layer.C_ii"));
+    let diagonals = read("diagonals.csv").replace("layer,", "");
+    succeeds(&args(text(&long)));
+    assert_eq!(read("diagonals.csv").replace("long,", ""), diagonals);
+    for (further, words) in [
+        (&["--model", "net.onnx"][..], "cannot be used with"),
+        (&["--params", "w"], "cannot be used with"),
+        (&["--every-layer"], "cannot be used with"),
+        (&["--samples", "50"], "--samples 50: "),
+    ] {
+        let error = fails(&[&args(text(&file))[..], further].concat());
+        assert!(error.contains(words), "{error}");
+    }
+    softmax_factors(&file, [&[40, 3], &[20, 2, 3], &[40, 3, 3]]);
+    let error = fails(&args(text(&file)));
+    assert!(error.contains("layer.npz: delta is [20, 2, 3], expected [40, d_out], as a is [40, 3]"), "{error}");
+}
