@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::commands::{analyse, ci, data, export, merge, python, reproduce, runs, spectrum, verify};
+use crate::commands::{analyse, ci, data, export, merge, python, reproduce, runs, spectrum, table1, verify};
 use crate::tidy;
 use anyhow::Result;
 
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Verify(verify::VerifyArgs),
     /// What is stored of runs: which, how far, how large, and whether it is intact
     Runs(runs::RunsArgs),
+    /// Table 1 and its verdicts, drawn from what is stored of its runs
+    Table1(table1::Table1Args),
     /// Write one run's weights, data and matrices for NumPy and PyTorch
     Export(export::ExportArgs),
     /// Exponents and commutators of your own network, tensor by tensor: ONNX in, a page out
@@ -56,6 +58,7 @@ impl Command {
             Self::Merge(args) => merge::run(&args),
             Self::Verify(args) => verify::run(&args),
             Self::Runs(args) => runs::run(&args),
+            Self::Table1(args) => table1::run(&args),
             Self::Export(args) => export::run(&args),
             Self::Analyse(args) => analyse::run(&args),
             Self::Spectrum(args) => spectrum::run(&args),

@@ -1,14 +1,13 @@
 //! Where results come from: commit, machine, data.
 
 use anyhow::{Context, Result};
-use std::process::Command;
 use superlinear_experiments::identity::Key;
 use superlinear_experiments::provenance::Provenance;
 
-/// This program, on this machine.
+/// This program, by the commit it was built from, on this machine.
 pub(crate) fn here() -> Provenance {
     Provenance {
-        commit: commit().unwrap_or_else(|| "unknown".to_owned()),
+        commit: env!("SUPERLINEAR_COMMIT").to_owned(),
         machine: machine(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     }
@@ -22,16 +21,6 @@ pub(crate) fn program() -> Result<String> {
     let path = std::env::current_exe().context("cannot find this program")?;
     let bytes = std::fs::read(&path).with_context(|| format!("{}: cannot read", path.display()))?;
     Ok(Key::of(&bytes).hex())
-}
-
-fn commit() -> Option<String> {
-    let git = |args: &[&str]| {
-        let output = Command::new("git").args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-    };
-    let commit = git(&["rev-parse", "HEAD"])?;
-    let changes = git(&["status", "--porcelain", "--untracked-files=no"])?;
-    Some(if changes.is_empty() { commit } else { format!("{commit}-dirty") })
 }
 
 fn machine() -> String {

@@ -17,6 +17,15 @@ pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
+/// Where this program was built: cargo's target folder.
+///
+/// # Errors
+/// When the program cannot tell where it stands.
+pub(crate) fn built_in() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot tell where this program stands")?;
+    program.ancestors().nth(2).map(Path::to_owned).with_context(|| format!("{}: not built by cargo", program.display()))
+}
+
 /// The nearest of `folder` and those above it that holds this project's workspace.
 fn root_around(folder: &Path) -> Result<PathBuf> {
     for candidate in folder.ancestors() {

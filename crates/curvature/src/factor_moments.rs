@@ -4,6 +4,7 @@ use crate::panels::panel_moment;
 use crate::{KroneckerShape, PositionFactors, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
+use std::ops::ControlFlow;
 
 /// `H`, `M₂`, `Σ` and `ḡ` of a layer `z_t = W a_t`, used at `T` positions of every sample, over `N` samples.
 ///
@@ -41,12 +42,21 @@ impl FactorMoments {
     /// # Ok::<(), superlinear_curvature::FactorsError>(())
     /// ```
     pub fn of(factors: &PositionFactors) -> Self {
+        Self::of_with(factors, |_| ControlFlow::Continue(())).expect("nobody stops it")
+    }
+
+    /// [`FactorMoments::of`], with someone listening: `listen` hears the number of steps done, 1 after `H` and `M₂` and
+    /// 2 after `Σ`. `None` if it breaks.
+    pub fn of_with(factors: &PositionFactors, mut listen: impl FnMut(usize) -> ControlFlow<()>) -> Option<Self> {
         let [H, M2] = match factors.shape()[1] {
+            // MATH [5]: d_out times less work than products of U.
             1 => used_once(factors),
             _ => [moment(factors, &|_, S| S), moment(factors, &|p, S| &S * factors.gram(p) * &S)],
         };
+        listen(1).is_continue().then_some(())?;
         let mean_gradient = factors.mean_gradient();
-        Self { H, M2, Sigma: covariance(factors, &mean_gradient), mean_gradient }
+        let Sigma = covariance(factors, &mean_gradient);
+        listen(2).is_continue().then_some(Self { H, M2, Sigma, mean_gradient })
     }
 }
 
@@ -124,10 +134,14 @@ mod tests {
         [a, delta, S]
     }
 
-    /// Dense `h_p` and `g_p`, entry by entry.
     #[test]
     fn moments_are_those_of_dense_hessians() {
-        let shape @ [N, T, d_in, d_out] = [7, 3, 4, 2];
+        dense_hessians_have([7, 3, 4, 2]);
+        dense_hessians_have([7, 1, 4, 3]);
+    }
+
+    /// Dense `h_p` and `g_p`, entry by entry.
+    fn dense_hessians_have(shape @ [N, T, d_in, d_out]: [usize; 4]) {
         let [a, delta, S] = factors(shape);
         let found = FactorMoments::of(&PositionFactors::new(shape, a.clone(), delta.clone(), S.clone()).unwrap());
         let (P, rank) = (d_in * d_out, T * d_out);
@@ -161,7 +175,9 @@ mod tests {
     fn one_use_is_the_symmetric_kronecker_product() {
         let shape @ [N, _, d_in, d_out] = [9, 1, 5, 3];
         let [a, delta, S] = factors(shape);
-        let found = FactorMoments::of(&PositionFactors::new(shape, a.clone(), delta.clone(), S.clone()).unwrap());
+        let factors = PositionFactors::new(shape, a.clone(), delta.clone(), S.clone()).unwrap();
+        let found = FactorMoments::of(&factors);
+        assert!(FactorMoments::of_with(&factors, |_| ControlFlow::Break(())).is_none());
         let layer = AnalysedLayer::from_factors(LayerFactors {
             activities: Mat::from_fn(d_in, N, |i, p| a[p * d_in + i]),
             deltas: Mat::from_fn(d_out, N, |o, p| delta[p * d_out + o]),

@@ -28,6 +28,7 @@
 //! ```
 #![allow(non_snake_case)]
 
+pub mod accounted;
 pub mod analyse;
 pub mod cost;
 pub mod exponents;
@@ -43,6 +44,7 @@ mod layer_spectra;
 pub mod manifest;
 pub mod model_analysis;
 pub mod observer;
+pub mod one_epoch;
 pub mod outside;
 pub mod parameters;
 pub mod pending;

@@ -226,12 +226,20 @@ impl<T: Record + Consistent> Stage<T> {
     /// # Errors
     /// Otherwise, naming the file.
     pub fn read(&self) -> Result<T> {
+        Ok(self.read_kept()?.value)
+    }
+
+    /// The same with who made it.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_kept(&self) -> Result<Kept<T>> {
         let kept: Kept<T> = record::read(&self.path)?;
         if kept.key != self.key {
             bail!("{}: belongs to another run, or to other settings", self.path.display());
         }
         kept.value.check().map_err(|defect| anyhow!("{}: {defect}", self.path.display()))?;
-        Ok(kept.value)
+        Ok(kept)
     }
 
     /// The record if there is one. A damaged or foreign one is set aside, said so, and counts as none. Only for who

@@ -14,6 +14,7 @@ pub(crate) enum Stream {
     Partners = 4,
     Spectra = 5,
     Resamples = 6,
+    Epochs = 7,
 }
 
 /// The generator of one stream.

@@ -1,6 +1,7 @@
 //! `analyse`: the whole analysis of a network.
 
 use crate::arrays::{given, to_array1, to_array2, value_error};
+use crate::parts::fit_of;
 use crate::work;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -148,14 +149,8 @@ fn of_tensor<'py>(py: Python<'py>, tensor: &TensorFound) -> PyResult<Bound<'py, 
 fn exponent<'py>(py: Python<'py>, exponent: &Result<Exponent, String>) -> PyResult<Bound<'py, PyAny>> {
     match exponent {
         Ok(found) => {
-            let fit = PyDict::new(py);
-            fit.set_item("slope", found.fit.slope)?;
-            fit.set_item("error", found.error())?;
-            fit.set_item("hc3", found.fit.se)?;
-            fit.set_item("r2", found.fit.r2)?;
-            fit.set_item("n", found.fit.n_used)?;
-            fit.set_item("dropped", found.fit.dropped.total())?;
-            Ok(fit.into_any())
+            let [x, y] = &found.points;
+            Ok(fit_of(py, &found.fit, found.error(), [x, y])?.into_any())
         }
         Err(why) => Ok(why.into_pyobject(py)?.into_any()),
     }

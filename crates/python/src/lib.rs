@@ -6,6 +6,7 @@
 
 mod analysis;
 mod arrays;
+mod finish;
 mod moments;
 mod parts;
 mod work;
@@ -20,6 +21,9 @@ fn _superlinear(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(moments::model_moments, module)?)?;
     module.add_function(wrap_pyfunction!(moments::factor_moments, module)?)?;
     module.add_function(wrap_pyfunction!(parts::power_law, module)?)?;
+    module.add_function(wrap_pyfunction!(finish::finish, module)?)?;
+    module.add_function(wrap_pyfunction!(finish::figure, module)?)?;
+    module.add_function(wrap_pyfunction!(parts::bounds, module)?)?;
     module.add_function(wrap_pyfunction!(parts::commutativity, module)?)?;
     module.add_function(wrap_pyfunction!(parts::haar_null, module)?)?;
     module.add_function(wrap_pyfunction!(parts::eigh, module)?)?;

@@ -3,10 +3,11 @@
 use crate::analysis::{loss_of, positive, read, samples};
 use crate::arrays::{to_array1, to_array2};
 use crate::work;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use superlinear_curvature::{FactorMoments, GraphLoss, GraphMoments, PositionFactors};
 use superlinear_experiments::model_analysis::{Params, Prepared, Question};
@@ -50,11 +51,17 @@ pub(crate) fn model_moments<'py>(
         let variables = Variables::parameters(model.graph(), [param])?;
         let mean = GraphLoss::new(model, objective.clone(), samples, variables.clone())?.gradient()?;
         let moments = GraphMoments::new(model, objective.clone(), samples, variables)?;
+        let stage = observer.stage("matrices", 3, "matrices/s");
+        let step = || {
+            stage.advance(1);
+            observer.check()
+        };
         let H = moments.hessian(limit)?;
-        observer.check()?;
+        step()?;
         let M2 = moments.hessian_second_moment(limit)?;
-        observer.check()?;
+        step()?;
         let Sigma = moments.noise_covariance(limit)?;
+        step()?;
         Ok((moments.n_samples(), mean, H, M2, Sigma))
     })?;
     let found = PyDict::new(py);
@@ -68,22 +75,27 @@ pub(crate) fn model_moments<'py>(
 
 /// The same from `a` `[N, T, d_in]`, `delta` `[N, T, d_out]` and `S` `[N, T·d_out, T·d_out]`.
 #[pyfunction]
+#[pyo3(signature = (a, delta, S, threads, progress))]
 pub(crate) fn factor_moments<'py>(
     py: Python<'py>,
     a: PyReadonlyArray3<'py, f64>,
     delta: PyReadonlyArray3<'py, f64>,
     S: PyReadonlyArray3<'py, f64>,
     threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let &[N, T, d_in] = a.shape() else { unreachable!("three axes") };
     let &[_, _, d_out] = delta.shape() else { unreachable!("three axes") };
     let (a, delta, S) = (owned(&a), owned(&delta), owned(&S));
-    let found = work::run(py, threads, None, |_| {
-        if delta.len() != N * T * d_out {
-            bail!("delta has {} numbers, expected [{N}, {T}, {d_out}]", delta.len());
-        }
-        let factors = PositionFactors::new([N, T, d_in, d_out], a, delta, S).context("factors of a layer")?;
-        Ok(FactorMoments::of(&factors))
+    let found = work::run(py, threads, progress, |observer| {
+        let factors = PositionFactors::new([N, T, d_in, d_out], a, delta, S)?;
+        let stage = observer.stage("matrices", 2, "steps/s");
+        let found = FactorMoments::of_with(&factors, |done| {
+            stage.reached(done as u64);
+            if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        observer.check()?;
+        found.context("stopped")
     })?;
     let result = PyDict::new(py);
     result.set_item("n", N)?;

@@ -1,7 +1,10 @@
 //! Long work: without the interpreter's lock, heard of by a callback, ended by Ctrl-C.
 
 use crate::arrays::value_error;
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -57,21 +60,26 @@ impl Observer for Listener {
 /// Runs `work` on a pool of `threads` threads, all cores if `None`.
 ///
 /// # Errors
-/// What `work` says as a `ValueError`, what the callback raises, or `KeyboardInterrupt`.
+/// What `work` says as a `ValueError`, what the callback raises, or `KeyboardInterrupt`; a panic as a `RuntimeError`.
 pub(crate) fn run<R: Send>(
     py: Python<'_>,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(&dyn Observer) -> anyhow::Result<R> + Send,
 ) -> PyResult<R> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build().map_err(value_error)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
+    let pool = pool.map_err(|error| match threads {
+        Some(n) => value_error(format!("threads={n}: {error}")),
+        None => value_error(error),
+    })?;
     let (to, from) = channel();
     let listener = Listener { to: Mutex::new(to), state: Mutex::new(("", 0, 0)), stopped: AtomicBool::new(false) };
     let (answer, answers) = channel();
     let raised = py.detach(move || {
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let result = pool.install(|| work(&listener));
+                // What a panic has left half done is never looked at.
+                let result = catch_unwind(AssertUnwindSafe(|| pool.install(|| work(&listener))));
                 // The receiver outlives the scope.
                 let _ = answer.send(result);
             });
@@ -83,7 +91,7 @@ pub(crate) fn run<R: Send>(
                             Some(error) => Err(error),
                             None => {
                                 Python::attach(|py| tell(py, progress.as_ref(), &from))?;
-                                Ok(result)
+                                result.map_err(|panic| panicked(panic.as_ref()))
                             }
                         };
                     }
@@ -98,16 +106,19 @@ pub(crate) fn run<R: Send>(
                         }
                     }
                     Err(RecvTimeoutError::Timeout) => {}
-                    Err(RecvTimeoutError::Disconnected) => {
-                        return Err(pyo3::exceptions::PyRuntimeError::new_err(
-                            "a panic in superlinear: please report it, with what was printed above",
-                        ));
-                    }
+                    Err(RecvTimeoutError::Disconnected) => unreachable!("the sender outlives the loop"),
                 }
             }
         })
     });
     raised?.map_err(value_error)
+}
+
+/// A mistake of this package, not of its caller.
+fn panicked(panic: &(dyn Any + Send)) -> PyErr {
+    let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let words = words.unwrap_or("without words");
+    PyRuntimeError::new_err(format!("a panic in superlinear, please report it: {words}"))
 }
 
 /// Hands on what was heard since the last time.

@@ -72,7 +72,7 @@ def test_lanczos_vectors_and_bytes_give_the_same():
 
 def test_parts_of_the_samples_add_to_the_whole():
     model, x, y, _ = resnet()
-    moments = lambda part: sl.partial_moments(model, x[part], y[part], loss="ce", param="fc1.weight")  # noqa: E731
+    moments = lambda part: sl.partial_moments(model, x[part], y[part], loss="ce", param="fc1.weight")
     parts = [pickle.loads(pickle.dumps(moments(slice(first, first + 17)))) for first in range(0, 48, 17)]
     whole, added = moments(slice(None)), sum(parts)
     assert added.n == 48
@@ -106,7 +106,7 @@ def test_parts_by_themselves():
     c = 3 * h**1.4 * np.exp(0.01 * rng.normal(size=60))
     found = sl.power_law(h, c, top=50)
     assert found.n == 50 and abs(found.slope - np.polyfit(np.log(h[:50]), np.log(c[:50]), 1)[0]) < 1e-12
-    A, B = (lambda X: X @ X.T)(rng.normal(size=(20, 20))), np.diag(np.arange(20.0, 0, -1))
+    A, B = np.cov(rng.normal(size=(20, 20))), np.diag(np.arange(20.0, 0, -1))
     error = np.linalg.norm(A @ B - B @ A) / np.linalg.norm(A @ B)
     pair = sl.commutativity(A, B)
     assert abs(pair.error - error) < 1e-12
@@ -124,7 +124,7 @@ def test_parts_by_themselves():
 
 def test_what_does_not_fit_names_the_argument():
     model, x, y, _ = resnet()
-    of = lambda **changed: sl.analyse(  # noqa: E731
+    of = lambda **changed: sl.analyse(
         **{"model": model, "x": x, "y": y, "loss": "ce", "batch": 5, "params": ["fc1.weight"], "top": 5} | changed
     )
     for changed, error, words in [

@@ -13,12 +13,15 @@ mod ce_vs_mse;
 mod commute;
 mod near_minimum;
 mod second_moment;
+mod seen;
 mod suppression;
 
-use crate::fits::{self, Exponent, Exponents};
+use crate::fits;
+use crate::summary::FitSummary;
 use anyhow::Result;
 use case::{Asked, Judge};
 pub use case::{Case, Outcome, number};
+pub use seen::{Seen, Through, layers};
 use serde::Serialize;
 use superlinear_experiments::record::RunRecord;
 use superlinear_experiments::record::layer_spectra::LayerSpectra;
@@ -59,7 +62,7 @@ struct Test {
 }
 
 /// The runs that claims are judged on, with their exponents.
-type Fits<'a> = [(&'a RunRecord, Exponents)];
+type Fits<'a> = [Seen<'a>];
 
 /// How a claim fares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -140,7 +143,7 @@ pub fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
     let at_scale = runs.iter().filter(|run| run.spec.is_at_paper_scale);
     let judged: Vec<&RunRecord> =
         if at_scale.clone().next().is_some() { at_scale.collect() } else { runs.iter().collect() };
-    let fits = judged.into_iter().map(|run| Ok((run, Exponents::of(run)?))).collect::<Result<Vec<_>>>()?;
+    let fits = judged.into_iter().map(Seen::of).collect::<Result<Vec<_>>>()?;
     CLAIMS
         .iter()
         .map(|Statement { id, says, version, paper, ours }| {
@@ -150,18 +153,28 @@ pub fn judge(runs: &[RunRecord]) -> Result<Vec<Claim>> {
         .collect()
 }
 
+/// Every claim by the paper's own statistic, over runs of which not all records need be at hand.
+///
+/// # Errors
+/// When a number is not finite.
+pub fn judge_paper(fits: &[Seen<'_>]) -> Result<Vec<(&'static str, Judged)>> {
+    CLAIMS.iter().map(|claim| Ok((claim.id, claim.paper.judge(fits)?))).collect()
+}
+
 /// Runs of one loss.
-fn of_loss<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = &'a (&'a RunRecord, Exponents)> {
-    fits.iter().filter(move |(run, _)| run.spec.loss == loss)
+fn of_loss<'a, 'r>(fits: &'a Fits<'r>, loss: Loss) -> impl Iterator<Item = &'a Seen<'r>> {
+    fits.iter().filter(move |run| run.loss == loss)
 }
 
 /// Runs of a loss whose per-sample spectra were looked at.
 fn with_spectra<'a>(fits: &'a Fits<'_>, loss: Loss) -> impl Iterator<Item = (&'a RunRecord, &'a LayerSpectra)> {
-    of_loss(fits, loss).filter_map(|(run, _)| Some((*run, run.layer().spectra.as_ref()?)))
+    of_loss(fits, loss).filter_map(Seen::record).filter_map(|run| Some((run, run.layer().spectra.as_ref()?)))
 }
 
 /// A number that several seeds of one setting have.
 struct OfSeed {
+    /// How many of them it is the mean of.
+    n_seeds: usize,
     /// The setting in words.
     setting: String,
     value: Option<f64>,
@@ -170,8 +183,12 @@ struct OfSeed {
 }
 
 impl OfSeed {
-    fn new(run: &RunRecord, exponent: &Exponent) -> Self {
-        Self { setting: run.spec.title(), value: Some(exponent.value()), interval: exponent.interval() }
+    fn new(run: &Seen<'_>, exponent: &FitSummary) -> Self {
+        Self::number(run, Some(exponent.slope), exponent.interval)
+    }
+
+    fn number(run: &Seen<'_>, value: Option<f64>, interval: Option<[f64; 2]>) -> Self {
+        Self { setting: run.setting.clone(), n_seeds: run.n_seeds, value, interval }
     }
 }
 
@@ -189,7 +206,7 @@ fn over_seeds(quantity: &'static str, asked: Asked, found: impl Iterator<Item = 
         let (estimate, interval) = fits::over_seeds(&seeds.iter().map(|seed| seed.value).collect::<Vec<_>>())?;
         let own = seeds[0].interval.filter(|_| seeds.len() == 1 && estimate.is_some());
         let interval = interval.or(own);
-        let subject = match seeds.len() {
+        let subject = match seeds.iter().map(|seed| seed.n_seeds).sum::<usize>() {
             1 => format!("{setting}, one seed"),
             n => format!("{setting}, {n} seeds"),
         };
@@ -215,7 +232,10 @@ mod tests {
 
     #[test]
     fn seeds_of_a_setting_are_one_case_and_their_mean_decides() {
-        let seed = |setting: &str, value| OfSeed { setting: setting.to_owned(), value, interval: Some([0.0, 9.0]) };
+        let seed = |setting: &str, value| {
+            let setting = setting.to_owned();
+            OfSeed { setting, n_seeds: 1, value, interval: Some([0.0, 9.0]) }
+        };
         let found = [seed("a", Some(1.3)), seed("b", Some(0.9)), seed("a", Some(0.9)), seed("c", None)];
         let cases = over_seeds("γ", Asked::above(1.0), found.into_iter()).unwrap();
         let told: Vec<_> = cases.iter().map(|case| (case.subject.as_str(), case.estimate, case.outcome)).collect();

@@ -11,6 +11,8 @@ use superlinear_stats::{Eigenspaces, FitConfig, PowerLawFit, loglog, rank};
 pub enum Diagonal {
     /// Eigenvalues of `H`.
     H,
+    /// `v_iᵀ E|h| v_i`, in which no curvature cancels; `H` where per-sample Hessians are positive semidefinite.
+    AbsH,
     /// Measured noise covariance.
     C,
     /// Second moment of per-sample Hessians.
@@ -33,6 +35,7 @@ impl Diagonal {
     pub fn of(self, layer: &LayerRecord) -> &[f64] {
         match self {
             Self::H => &layer.h,
+            Self::AbsH => layer.abs_h.as_ref().unwrap_or(&layer.h),
             Self::C => &layer.c,
             Self::M2 => &layer.m2,
             Self::Awd => &layer.awd.total.diagonal,
@@ -48,7 +51,7 @@ impl Diagonal {
             Self::C => Some("emp"),
             Self::M2 => Some("AWD"),
             Self::Awd => Some("dual"),
-            Self::H | Self::Hh | Self::HhSame | Self::HhLocal => None,
+            Self::H | Self::AbsH | Self::Hh | Self::HhSame | Self::HhLocal => None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Diagonal {
     pub fn symbol(self) -> &'static str {
         match self {
             Self::H => "H",
+            Self::AbsH => "E|h|",
             Self::C => "C",
             Self::M2 => "M_{2}",
             Self::Awd => "C_{AWD}",
@@ -69,6 +73,7 @@ impl Diagonal {
     pub fn name(self) -> &'static str {
         match self {
             Self::H => "H",
+            Self::AbsH => "E|h|",
             Self::C => "C",
             Self::M2 => "M2",
             Self::Awd => "C_AWD",

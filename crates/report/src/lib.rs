@@ -14,4 +14,5 @@ pub mod page;
 pub mod publish;
 pub mod spectrum;
 pub mod summary;
+pub mod table1;
 pub mod verify;

@@ -17,6 +17,7 @@ use superlinear_plots::{
     Axis, Color, Dash, Figure, Guide, Layer, Line, Marker, Panel, Reference, ReferenceAt, Scatter, render,
 };
 use superlinear_spectra::TopOverlap;
+use superlinear_stats::PowerLawFit;
 use superlinear_store::array::ArrayView;
 use superlinear_store::npz::Compression;
 use superlinear_store::{atomic, csv, json, npz};
@@ -316,19 +317,46 @@ fn by_layer(found: &Found) -> Figure {
 }
 
 fn scatter(tensor: &TensorFound) -> Panel {
+    let fitted = |exponent: &Result<Exponent, String>| {
+        let found = exponent.as_ref().ok()?;
+        Some(Fitted { points: found.points.clone(), fit: found.fit, error: found.error() })
+    };
+    scatter_of(&tensor.asked.name, &[fitted(&tensor.c_on_h), fitted(&tensor.m2_on_h)])
+}
+
+/// A diagonal on another: its points, their fit, and the standard error of the exponent.
+#[derive(Clone, Debug)]
+pub struct Fitted {
+    /// `x` and `y`.
+    pub points: [Vec<f64>; 2],
+    /// Of `y` on `x`.
+    pub fit: PowerLawFit,
+    /// As it is shown: that of the fit, or one that knows more.
+    pub error: f64,
+}
+
+/// The scatter of `C_ii` and `(M₂)_ii` on `H_ii` as an SVG.
+///
+/// # Errors
+/// When it cannot be drawn.
+pub fn power_law_svg(title: &str, c_on_h: Option<Fitted>, m2_on_h: Option<Fitted>) -> Result<String> {
+    let panel = scatter_of(title, &[c_on_h, m2_on_h]);
+    Ok(render(&Figure::new("Noise and curvature", 1, 1, vec![panel]))?.svg)
+}
+
+/// Of `C` and of `M₂`.
+fn scatter_of(title: &str, fitted: &[Option<Fitted>; 2]) -> Panel {
     let mut layers: Vec<Layer> =
         vec![Guide::new(1.0, (1.0, 1.0)).into(), Guide { dash: Dash::Dotted, ..Guide::new(2.0, (1.0, 1.0)) }.into()];
-    let of = [("C", Color::BLUE, &tensor.c_on_h), ("M_{2}", Color::VERMILLION, &tensor.m2_on_h)];
-    for (name, color, exponent) in of {
-        if let Ok(found) = exponent {
-            let label = format!("{name}: γ = {:.3} ± {:.3}", found.fit.slope, Z * found.error());
-            let [x, y] = &found.points;
-            let drawn = centred_points(x, y, &found.fit, color, label);
+    for ((name, color), fitted) in [("C", Color::BLUE), ("M_{2}", Color::VERMILLION)].into_iter().zip(fitted) {
+        if let Some(Fitted { points: [x, y], fit, error }) = fitted {
+            let label = format!("{name}: γ = {:.3} ± {:.3}", fit.slope, Z * error);
+            let drawn = centred_points(x, y, fit, color, label);
             layers.extend([drawn.points, drawn.line]);
         }
     }
     let (x, y) = ("H_{ii} / geometric mean", "C_{ii}, (M_{2})_{ii} / geometric mean");
-    Panel::new(tensor.asked.name.clone(), Axis::log10(x), Axis::log10(y), layers)
+    Panel::new(title, Axis::log10(x), Axis::log10(y), layers)
 }
 
 /// The page, with every figure inside it.

@@ -5,7 +5,7 @@ pub mod bounds;
 mod centred;
 mod commutativity;
 mod decomposition;
-mod exponent;
+pub(crate) mod exponent;
 mod pair_grid;
 mod per_sample_spectra;
 mod power_law;

@@ -5,7 +5,7 @@ use crate::fits::{Exponent, Exponents};
 use crate::headline::Headline;
 use crate::outputs::Table;
 use anyhow::Result;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use superlinear_experiments::failure::Failure;
 use superlinear_experiments::images::DataSummary;
 use superlinear_experiments::provenance::Provenance;
@@ -125,39 +125,47 @@ struct Norms {
     hh_sd_wd: f64,
 }
 
-#[derive(Debug, Serialize)]
-struct GammaSummary {
+/// The exponents of a trained layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GammaSummary {
     /// γ_emp: `C` on `H`.
-    c_on_h: FitSummary,
+    pub c_on_h: FitSummary,
     /// γ_AWD: `M₂` on `H`.
-    m2_on_h: FitSummary,
+    pub m2_on_h: FitSummary,
     /// `C` on `M₂`.
-    c_on_m2: FitSummary,
+    pub c_on_m2: FitSummary,
     /// γ_dual, ours: the duality's full covariance `C_AWD` on `H`.
-    c_awd_on_h: FitSummary,
+    pub c_awd_on_h: FitSummary,
+}
+
+impl From<Exponents> for GammaSummary {
+    fn from(Exponents { emp, awd, c_on_m2, dual }: Exponents) -> Self {
+        Self { c_on_h: emp.into(), m2_on_h: awd.into(), c_on_m2: c_on_m2.into(), c_awd_on_h: dual.into() }
+    }
 }
 
 /// Two matrices over one window of directions, beside what random directions give.
-#[derive(Debug, Serialize)]
-struct CommutativitySummary {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommutativitySummary {
     /// Directions, counted from 1.
-    directions: [usize; 2],
+    pub directions: [usize; 2],
     /// `‖CH − HC‖/‖CH‖`, the paper's.
-    error: Option<f64>,
+    pub error: Option<f64>,
     /// Over that of random directions.
-    error_over_random: Option<f64>,
+    pub error_over_random: Option<f64>,
     /// `Σ_i K_ii²/‖K‖²`.
-    eigen_alignment: Option<f64>,
+    pub eigen_alignment: Option<f64>,
     /// That of random directions.
-    eigen_alignment_random: f64,
+    pub eigen_alignment_random: f64,
     /// Mean and variance of `|R_ij|`.
-    coupling: [Option<f64>; 2],
+    pub coupling: [Option<f64>; 2],
     /// `‖[C,H]‖/(‖C‖‖H‖)`, ours, over that of random directions.
-    norm_error_over_random: Option<f64>,
+    pub norm_error_over_random: Option<f64>,
 }
 
 impl CommutativitySummary {
-    fn of(window: &WindowRecord) -> Self {
+    /// Of a window's record.
+    pub fn of(window: &WindowRecord) -> Self {
         Self {
             directions: [window.first + 1, window.end],
             error: window.error,
@@ -170,18 +178,25 @@ impl CommutativitySummary {
     }
 }
 
-#[derive(Debug, Serialize)]
-struct FitSummary {
-    slope: f64,
-    se: f64,
+/// A fitted exponent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FitSummary {
+    /// The exponent.
+    pub slope: f64,
+    /// Robust standard error.
+    pub se: f64,
     /// 95 %: over samples where there is `sampling_se`, else from `se`.
-    interval: Option<[f64; 2]>,
+    pub interval: Option<[f64; 2]>,
     /// Standard error of the bootstrap over samples.
-    sampling_se: Option<f64>,
-    r2: f64,
-    n_used: usize,
-    n_dropped: usize,
-    top: usize,
+    pub sampling_se: Option<f64>,
+    /// Coefficient of determination in `log10`.
+    pub r2: f64,
+    /// Points fitted.
+    pub n_used: usize,
+    /// Points left out.
+    pub n_dropped: usize,
+    /// Directions looked at.
+    pub top: usize,
 }
 
 impl From<Exponent> for FitSummary {
@@ -199,7 +214,6 @@ impl RunSummary {
     /// # Errors
     /// When a fit is not possible.
     pub fn of(run: &RunRecord) -> Result<Self> {
-        let Exponents { emp, awd, c_on_m2, dual } = Exponents::of(run)?;
         let RunRecord { spec, training, .. } = run;
         let layer = run.layer();
         let last = training.history.last();
@@ -240,12 +254,7 @@ impl RunSummary {
                 n_duplicates: layer.awd.n_duplicates,
                 n_zero_activities: layer.awd.n_zero_activities,
             },
-            gamma: GammaSummary {
-                c_on_h: emp.into(),
-                m2_on_h: awd.into(),
-                c_on_m2: c_on_m2.into(),
-                c_awd_on_h: dual.into(),
-            },
+            gamma: Exponents::of(run)?.into(),
             commutativity: layer.c_in_h.windows.iter().map(CommutativitySummary::of).collect(),
         })
     }

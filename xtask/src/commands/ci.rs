@@ -65,9 +65,14 @@ const UNPUBLISHED: [&str; 5] =
 /// # Errors
 /// When a crate cannot be packaged, or does not build from what is in its package.
 pub(crate) fn package() -> Result<()> {
+    // Cargo keeps what it unpacks by the folder's name: in one used before, crates are built against older packages.
+    let built = workspace::built_in()?;
+    let fresh = tempfile::Builder::new().prefix("packages-").tempdir_in(&built);
+    let fresh = fresh.with_context(|| format!("{}: cannot create a folder", built.display()))?;
     for features in ["--features=", "--no-default-features", "--all-features"] {
         let mut command = cargo(&["package", "--workspace", "--allow-dirty", "--quiet", features])?;
         command.args(UNPUBLISHED.iter().flat_map(|name| ["--exclude", name]));
+        command.env("CARGO_TARGET_DIR", fresh.path()).env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
         finish(command)?;
     }
     Ok(())

@@ -9,6 +9,7 @@ pub(crate) mod python;
 pub(crate) mod reproduce;
 pub(crate) mod runs;
 pub(crate) mod spectrum;
+pub(crate) mod table1;
 pub(crate) mod verify;
 
 use std::num::NonZeroUsize;

@@ -159,8 +159,7 @@ fn softmax_factors(path: &Path, shapes: [&[usize]; 3]) {
         delta.extend((0..3).map(|o| q[o] - if o == p as usize % 3 { 1.0 } else { 0.0 }));
         S.extend((0..9).map(|at| if at / 3 == at % 3 { q[at / 3] } else { 0.0 } - q[at / 3] * q[at % 3]));
     }
-    let [a, delta, S] =
-        [(&a, 0), (&delta, 1), (&S, 2)].map(|(values, at)| ArrayView::new(shapes[at], values).unwrap());
+    let [a, delta, S] = [(&a, 0), (&delta, 1), (&S, 2)].map(|(values, at)| ArrayView::new(shapes[at], values).unwrap());
     npz::write(path, &[("a", a), ("delta", delta), ("S", S)], Compression::Stored).unwrap();
 }
 

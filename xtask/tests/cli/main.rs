@@ -4,6 +4,7 @@
 mod analyse;
 mod own_files;
 mod spectrum;
+mod table1;
 
 use std::fs;
 use std::path::Path;
@@ -326,7 +327,7 @@ fn an_interrupt_ends_cleanly_and_writes_no_results() {
         .spawn()
         .unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1_500));
-    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let interrupted = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
     assert!(interrupted.success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

@@ -204,7 +204,7 @@ fn a_spectrum_is_interrupted_between_products() {
         assert!(line.trim_start().starts_with(stage), "{line}");
     }
     // The density, which would take an hour, has begun.
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let said: Vec<String> = lines.collect();
     assert!(said[0].contains("Ctrl-C again ends at once"), "it is heard at once: {said:?}");
     assert_eq!(said[1..], ["interrupted: nothing was written"]);

@@ -163,7 +163,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
         assert!(Instant::now() < deadline, "no state is saved");
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", said(&output));
     assert!(said(&output).contains("the same command goes on from there"), "{}", said(&output));

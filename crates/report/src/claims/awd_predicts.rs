@@ -1,8 +1,9 @@
 //! `awd-predicts`: the duality predicts the exponent.
 
 use super::case::{Asked, Judge};
-use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
-use crate::fits::{Exponent, NORMAL_95};
+use super::{Case, Fits, OfSeed, Seen, Statement, Test, Through, over_seeds};
+use crate::fits::NORMAL_95;
+use crate::summary::FitSummary;
 use anyhow::Result;
 
 /// A prediction of γ is good.
@@ -30,24 +31,25 @@ pub(super) const CLAIM: Statement = Statement {
 };
 
 /// The difference of two exponents, with its 95 % interval as if they were independent.
-fn difference(a: &Exponent, b: &Exponent) -> (f64, [f64; 2]) {
-    let difference = a.value() - b.value();
-    let half = NORMAL_95 * a.fit.se.hypot(b.fit.se);
+fn difference(a: &FitSummary, b: &FitSummary) -> (f64, [f64; 2]) {
+    let difference = a.slope - b.slope;
+    let half = NORMAL_95 * a.se.hypot(b.se);
     (difference, [difference - half, difference + half])
 }
 
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
-    let found = fits.iter().map(|(run, fit)| {
-        let (value, interval) = difference(&fit.awd, &fit.emp);
-        OfSeed { setting: run.spec.title(), value: Some(value), interval: Some(interval) }
+    let found = fits.iter().map(|run| {
+        let (value, interval) = difference(&run.gamma.m2_on_h, &run.gamma.c_on_h);
+        let interval = (!matches!(run.through, Through::Slopes)).then_some(interval);
+        OfSeed::number(run, Some(value), interval)
     });
     over_seeds("γ_AWD − γ_emp", PREDICTION, found)
 }
 
 fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
-    let case = |(run, fit): &(&superlinear_experiments::record::RunRecord, crate::fits::Exponents)| {
-        let (value, interval) = difference(&fit.dual, &fit.emp);
-        let id = run.spec.id();
+    let case = |run: &Seen<'_>| {
+        let (value, interval) = difference(&run.gamma.c_awd_on_h, &run.gamma.c_on_h);
+        let id = run.id.clone();
         Case::new(Judge::Interval, id, "γ_dual − γ_emp", PREDICTION, Some(value), Some(interval))
     };
     Ok(fits.iter().map(case).collect())

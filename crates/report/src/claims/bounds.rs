@@ -2,10 +2,9 @@
 
 use super::case::{Asked, Judge};
 use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
-use crate::fits::{Exponent, Exponents};
 use crate::outputs::bounds;
+use crate::summary::FitSummary;
 use anyhow::Result;
-use superlinear_experiments::record::{LayerRecord, RunRecord};
 
 /// Where the claim places an exponent.
 const BOUNDS: Asked = Asked::between(1.0, 2.0);
@@ -30,36 +29,29 @@ pub(super) const CLAIM: Statement = Statement {
     }),
 };
 
-/// Every analysed layer with its name and measured exponent.
-fn layers<'a>(fits: &'a Fits<'_>) -> Result<Vec<(&'a RunRecord, &'a LayerRecord, String, Exponent)>> {
-    let mut layers = Vec::new();
-    for (run, _) in fits {
-        let is_one = run.spec.analysed_dense().len() == 1;
-        for layer in run.trained_layers() {
-            let name = if is_one { String::new() } else { format!(", layer {}", layer.dense + 1) };
-            layers.push((*run, layer, name, Exponents::of_layer(&run.spec, layer)?.emp));
-        }
-    }
-    Ok(layers)
-}
-
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
-    let found = layers(fits)?
-        .into_iter()
-        .map(|(run, _, name, emp)| OfSeed { setting: format!("{}{name}", run.spec.title()), ..OfSeed::new(run, &emp) });
+    let found = fits.iter().flat_map(|run| {
+        let of_layer = |(name, emp): &(String, FitSummary)| {
+            let seed = OfSeed::new(run, emp);
+            OfSeed { setting: format!("{}{name}", seed.setting), ..seed }
+        };
+        run.layers.iter().map(of_layer).collect::<Vec<_>>()
+    });
     over_seeds("γ_emp", BOUNDS, found)
 }
 
 fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (run, layer, name, emp) in layers(fits)? {
-        let name = format!("{}{name}", run.spec.id());
-        let case = |quantity, asked, found, interval| {
-            Case::new(Judge::Interval, name.clone(), quantity, asked, Some(found), interval)
-        };
-        cases.push(case("γ_emp", BOUNDS, emp.value(), emp.interval()));
-        let (outside, _) = bounds::n_outside(layer)?;
-        cases.push(case("directions that violate the theorem", NONE, outside as f64, None));
+    for (run, record) in fits.iter().filter_map(|run| Some((run, run.record()?))) {
+        for ((name, emp), layer) in run.layers.iter().zip(record.trained_layers()) {
+            let name = format!("{}{name}", run.id);
+            let case = |quantity, asked, found, interval| {
+                Case::new(Judge::Interval, name.clone(), quantity, asked, Some(found), interval)
+            };
+            cases.push(case("γ_emp", BOUNDS, emp.slope, emp.interval));
+            let (outside, _) = bounds::n_outside(layer)?;
+            cases.push(case("directions that violate the theorem", NONE, outside as f64, None));
+        }
     }
     Ok(cases)
 }

@@ -38,7 +38,7 @@ fn has_both(fits: &Fits<'_>) -> bool {
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (loss, quantity, asked) in LOSSES.into_iter().filter(|_| has_both(fits)) {
-        let found = of_loss(fits, loss).map(|(run, fit)| OfSeed::new(run, &fit.emp));
+        let found = of_loss(fits, loss).map(|run| OfSeed::new(run, &run.gamma.c_on_h));
         cases.extend(over_seeds(quantity, asked, found)?);
     }
     Ok(cases)
@@ -47,9 +47,9 @@ fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
 fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (loss, quantity, asked) in LOSSES.into_iter().filter(|_| has_both(fits)) {
-        cases.extend(of_loss(fits, loss).map(|(run, fit)| {
-            let (found, interval) = (Some(fit.emp.value()), fit.emp.interval());
-            Case::new(Judge::Interval, run.spec.id(), quantity, asked, found, interval)
+        cases.extend(of_loss(fits, loss).map(|run| {
+            let emp = &run.gamma.c_on_h;
+            Case::new(Judge::Interval, run.id.clone(), quantity, asked, Some(emp.slope), emp.interval)
         }));
     }
     Ok(cases)

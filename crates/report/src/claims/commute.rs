@@ -1,9 +1,9 @@
 //! `commute`: `C` and `H` commute approximately.
 
 use super::case::{Asked, Judge};
-use super::{Case, Fits, OfSeed, Statement, Test, over_seeds};
+use super::{Case, Fits, OfSeed, Seen, Statement, Test, over_seeds};
+use crate::summary::CommutativitySummary;
 use anyhow::Result;
-use superlinear_experiments::record::layer_spectra::WindowRecord;
 
 /// The paper's ratio to random directions, whose line is 1.
 const ERROR_RATIO: Asked = Asked::at_most(0.5);
@@ -48,14 +48,12 @@ pub(super) const CLAIM: Statement = Statement {
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for (k, (error, alignment)) in WINDOWS.into_iter().enumerate() {
-        let found = |of: fn(&WindowRecord) -> Option<f64>| {
-            fits.iter().filter_map(move |(run, _)| {
-                let window = run.layer().c_in_h.windows.get(k)?;
-                Some(OfSeed { setting: run.spec.title(), value: of(window), interval: None })
-            })
+        let found = |of: fn(&CommutativitySummary) -> Option<f64>| {
+            fits.iter().filter_map(move |run| Some(OfSeed::number(run, of(run.commutativity.get(k)?), None)))
         };
-        cases.extend(over_seeds(error, ERROR_RATIO, found(WindowRecord::error_ratio))?);
-        let alignment_ratio = |window: &WindowRecord| Some(window.recovery_null / window.recovery?);
+        cases.extend(over_seeds(error, ERROR_RATIO, found(|window| window.error_over_random))?);
+        let alignment_ratio =
+            |window: &CommutativitySummary| Some(window.eigen_alignment_random / window.eigen_alignment?);
         cases.extend(over_seeds(alignment, ALIGNMENT_RATIO, found(alignment_ratio))?);
     }
     Ok(cases)
@@ -63,7 +61,7 @@ fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
 
 fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (run, _) in fits {
+    for run in fits.iter().filter_map(Seen::record) {
         let pair = &run.layer().c_in_h;
         let full = pair.full();
         let leakage = || Some(full.leakage? / full.leakage_null?);

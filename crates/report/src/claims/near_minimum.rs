@@ -1,7 +1,7 @@
 //! `near-minimum`: exponents and approximations settle.
 
 use super::case::{Asked, Judge};
-use super::{Case, Fits, Statement, Test};
+use super::{Case, Fits, Seen, Statement, Test};
 use crate::fits::{self, Diagonal};
 use anyhow::Result;
 
@@ -26,7 +26,7 @@ pub(super) const CLAIM: Statement = Statement {
 
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (run, _) in fits.iter().filter(|(run, _)| run.trajectory().count() > LAST) {
+    for run in fits.iter().filter_map(Seen::record).filter(|run| run.trajectory().count() > LAST) {
         let last = run.trajectory().skip(run.trajectory().count() - LAST);
         let slopes = last
             .map(|layer| Ok(fits::fit(&run.spec, layer, Diagonal::C, Diagonal::H)?.slope))

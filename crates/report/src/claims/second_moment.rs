@@ -1,7 +1,8 @@
 //! `second-moment`: `C ∝ E_p[h_p²]`, not `C ∝ H`.
 
 use super::case::{Asked, Judge};
-use super::{Case, Fits, OfSeed, Statement, Test, of_loss, over_seeds};
+use super::{Case, Fits, OfSeed, Statement, Test, Through, of_loss, over_seeds};
+use crate::summary::FitSummary;
 use anyhow::Result;
 use superlinear_nets::Loss;
 
@@ -30,25 +31,25 @@ pub(super) const CLAIM: Statement = Statement {
 
 fn paper(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let all = || fits.iter();
-    let mut cases = over_seeds("slope of C on M₂", SLOPE, all().map(|(run, fit)| OfSeed::new(run, &fit.c_on_m2)))?;
-    let r2 =
-        all().map(|(run, fit)| OfSeed { setting: run.spec.title(), value: Some(fit.c_on_m2.fit.r2), interval: None });
+    let slopes = all().map(|run| OfSeed::new(run, &run.gamma.c_on_m2));
+    let mut cases = over_seeds("slope of C on M₂", SLOPE, slopes)?;
+    let fitted = all().filter(|run| !matches!(run.through, Through::Slopes));
+    let r2 = fitted.map(|run| OfSeed::number(run, Some(run.gamma.c_on_m2.r2), None));
     cases.extend(over_seeds("its R²", R2, r2)?);
-    let ce = of_loss(fits, Loss::CrossEntropy).map(|(run, fit)| OfSeed::new(run, &fit.emp));
+    let ce = of_loss(fits, Loss::CrossEntropy).map(|run| OfSeed::new(run, &run.gamma.c_on_h));
     cases.extend(over_seeds("γ_emp of CE", SUPERLINEAR, ce)?);
     Ok(cases)
 }
 
 fn ours(fits: &Fits<'_>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
-    for (run, fit) in fits {
-        let slope = &fit.c_on_m2;
-        let case = |quantity, asked, x, interval| {
-            Case::new(Judge::Interval, run.spec.id(), quantity, asked, Some(x), interval)
+    for run in fits {
+        let case = |quantity, asked, fit: &FitSummary| {
+            Case::new(Judge::Interval, run.id.clone(), quantity, asked, Some(fit.slope), fit.interval)
         };
-        cases.push(case("slope of C on M₂", SLOPE, slope.value(), slope.interval()));
-        if run.spec.loss == Loss::CrossEntropy {
-            cases.push(case("γ_emp of CE", SUPERLINEAR, fit.emp.value(), fit.emp.interval()));
+        cases.push(case("slope of C on M₂", SLOPE, &run.gamma.c_on_m2));
+        if run.loss == Loss::CrossEntropy {
+            cases.push(case("γ_emp of CE", SUPERLINEAR, &run.gamma.c_on_h));
         }
     }
     Ok(cases)

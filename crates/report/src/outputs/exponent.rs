@@ -79,7 +79,7 @@ fn above_rounding(run: &RunRecord) -> usize {
 
 /// Directions above the floor that the signs of the eigenvalues find and above rounding; `None` where noise cannot be
 /// told from curvature.
-pub(super) fn found(run: &RunRecord) -> Option<usize> {
+pub(crate) fn found(run: &RunRecord) -> Option<usize> {
     let floor = noise_floor::by_sign(&run.layer().h, NOISE_SHARE).ok()?;
     Some(floor.n_kept.min(above_rounding(run)))
 }
