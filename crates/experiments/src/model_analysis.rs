@@ -1,8 +1,8 @@
 //! Noise and curvature of one's own network: for every named tensor the exponents, and how nearly the matrices commute.
 //!
-//! A network is a graph from an ONNX file, its samples an npz file; or one layer is given by its factors. Each tensor is analysed by itself. While `P × P`
-//! matrices fit, `H`, `M₂` and `Σ` are formed and diagonalised; beyond, diagonals are read along the leading Lanczos
-//! vectors of `H`.
+//! A network is a graph from an ONNX file, its samples an npz file; or one layer is given by its factors. Each tensor
+//! is analysed by itself. While `P × P` matrices fit, `H`, `M₂` and `Σ` are formed and diagonalised; beyond, diagonals
+//! are read along the leading Lanczos vectors of `H`.
 
 mod asked;
 mod factors;

@@ -113,9 +113,8 @@ fn read(path: &Path, samples: Option<NonZeroUsize>, observer: &dyn Observer) -> 
     };
     let rank = T * d_out;
     if S_shape != [N, rank, rank] {
-        bail!(
-            "{file}: S is {S_shape:?}, expected [{N}, {rank}, {rank}] (N, T·d_out, T·d_out), as delta is {delta_shape:?}"
-        );
+        let expected = format!("[{N}, {rank}, {rank}] (N, T·d_out, T·d_out)");
+        bail!("{file}: S is {S_shape:?}, expected {expected}, as delta is {delta_shape:?}");
     }
     if !ignored.is_empty() {
         observer.note("ignored", &format!("{file}: {}", ignored.join(", ")));
