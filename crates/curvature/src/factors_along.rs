@@ -1,10 +1,12 @@
 //! Products with `H`, `Σ` and `M₂` of a layer's factors, and their diagonals along vectors, without `P × P` matrices.
 
 use crate::diagonals_along::diagonals_along;
-use crate::{Diagonal, DiagonalsAlong, GraphCurvatureError, PositionFactors};
+use crate::spectra_along::{in_orthonormal, of_products, side_by_side, spectra_along};
+use crate::{Diagonal, DiagonalsAlong, GraphCurvatureError, PerSampleHessian, PositionFactors, SpectraAlong};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 use superlinear_nets::Forms;
 
@@ -45,6 +47,52 @@ impl PositionFactors {
         })
     }
 
+    /// The eigenpairs of every `h_p` along the columns of `vectors` (`P × K`): `κ_max`, the diagonal of `E_p[|h_p|]`,
+    /// and the spectra of the samples `keep`.
+    ///
+    /// One eigenproblem a sample, of order [`spectrum_order`](Self::spectrum_order). Bit-identical for any number of
+    /// threads. `listen` hears how many more samples are done; `None` if it breaks.
+    ///
+    /// # Panics
+    /// When `vectors` has not `P` rows.
+    #[track_caller]
+    pub fn spectra_along(
+        &self,
+        vectors: MatRef<'_, f64>,
+        keep: &[usize],
+        listen: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Option<SpectraAlong> {
+        let ([N, T, _, d_out], K) = (self.shape(), vectors.ncols());
+        assert_eq!(vectors.nrows(), self.n_params(), "vectors have an entry a parameter");
+        let found = spectra_along::<Infallible>((N, K), keep, listen, |samples| {
+            if T == 1 {
+                let product =
+                    |p| PerSampleHessian::new(self.S(p).to_owned(), self.a(p).col(0).iter().copied().collect());
+                return Ok(of_products(&samples.map(product).collect::<Vec<_>>(), vectors));
+            }
+            let of_sample = |p| {
+                // With a = Q R, h = (I ⊗ Q) B (I ⊗ Qᵀ) and B_jk = Σ_tt' R_jt S_tt' R_kt'.
+                let qr = self.a(p).qr();
+                let (Q, R) = (qr.compute_thin_Q(), qr.thin_R());
+                let n = R.nrows();
+                let entry = |row: usize, column: usize| {
+                    let same = row % d_out == column % d_out;
+                    if same { R[(row / d_out, column / d_out)] } else { 0.0 }
+                };
+                let wide = Mat::from_fn(n * d_out, T * d_out, entry);
+                in_orthonormal(&self.images(Q.as_ref(), vectors), &(&wide * self.S(p) * wide.transpose()))
+            };
+            Ok(side_by_side(K, samples.into_par_iter().map(of_sample).collect()))
+        });
+        found.unwrap_or_else(|never| match never {})
+    }
+
+    /// The order of the eigenproblem that one sample takes: `d_out · min(T, d_in)`.
+    pub fn spectrum_order(&self) -> usize {
+        let [_, T, d_in, d_out] = self.shape();
+        d_out * T.min(d_in)
+    }
+
     /// [`PositionFactors::product`], where `see` is told what every sample contributes along products with `H`.
     #[track_caller]
     fn product_with(&self, of: Diagonal, V: MatRef<'_, f64>, see: impl Fn(usize, &Forms<f64>) + Sync) -> Mat<f64> {
@@ -57,7 +105,7 @@ impl PositionFactors {
         let part = |part: usize| {
             let mut sum = Mat::zeros(P, K);
             for p in part * N / PARTS..(part + 1) * N / PARTS {
-                let w = self.images(p, V);
+                let w = self.images(self.a(p), V);
                 let y = match &mean {
                     None => self.S(p) * &w,
                     Some(mean) => {
@@ -80,14 +128,14 @@ impl PositionFactors {
         sum
     }
 
-    /// `U_pᵀV`, `T·d_out × K`.
-    fn images(&self, p: usize, V: MatRef<'_, f64>) -> Mat<f64> {
-        let [_, T, d_in, d_out] = self.shape();
+    /// `[e_o ⊗ a_t]ᵀV` for the columns of `a` (`d_in × T`), `T·d_out × K`; with `a_p`, `U_pᵀV`.
+    fn images(&self, a: MatRef<'_, f64>, V: MatRef<'_, f64>) -> Mat<f64> {
+        let ([_, _, d_in, d_out], T) = (self.shape(), a.ncols());
         let mut w = Mat::zeros(T * d_out, V.ncols());
         let mut own = Mat::zeros(d_out, T);
         for (k, v) in V.col_iter().enumerate() {
             let rows = Mat::from_fn(d_out, d_in, |o, i| v[o * d_in + i]);
-            matmul(own.as_mut(), Accum::Replace, &rows, self.a(p), 1.0, Par::Seq);
+            matmul(own.as_mut(), Accum::Replace, &rows, a, 1.0, Par::Seq);
             for t in 0..T {
                 w.col_as_slice_mut(k)[t * d_out..(t + 1) * d_out].copy_from_slice(own.col_as_slice(t));
             }

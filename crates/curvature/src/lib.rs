@@ -51,6 +51,7 @@ mod panels;
 mod per_sample_hessian;
 mod position_factors;
 mod range_eigen;
+mod spectra_along;
 
 pub use alignment::{alignments, per_sample_hessians};
 pub use diagonals_along::{Diagonal, DiagonalsAlong};
@@ -72,6 +73,7 @@ pub use operators::{CurvatureOperator, MeanLoss, OperatorError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
 pub use position_factors::{FactorsError, PositionFactors};
 pub use range_eigen::range_eigen;
+pub use spectra_along::{SampleSpectrum, SpectraAlong};
 pub use superlinear_nets::{Parameter, Part, Selection, SelectionError};
 
 #[cfg(doctest)]

@@ -8,6 +8,7 @@ mod asked;
 mod factors;
 mod fit;
 mod source;
+mod spectra;
 mod tensor;
 
 use crate::observer::Observer;
@@ -16,6 +17,7 @@ pub use asked::{Asked, Prepared};
 pub use factors::{ABSENT, FactorsQuestion, answer_factors};
 pub use fit::ModelFit;
 use source::OfGraph;
+pub use spectra::SampleSpectra;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

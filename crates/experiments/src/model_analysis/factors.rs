@@ -228,6 +228,13 @@ mod tests {
                     assert!((found.fit.slope / truth.fit.slope - 1.0).abs() < 1e-8, "{layer}, {of}");
                     assert!((found.sampling / truth.sampling - 1.0).abs() < 1e-6, "{layer}, {of}");
                 }
+                let [of_factors, of_network] = [found, truth].map(|tensor| tensor.spectra.as_ref().unwrap());
+                assert!((of_factors.kappa_max / of_network.kappa_max - 1.0).abs() < 1e-12);
+                for (one, other) in of_factors.absolute.iter().zip(&of_network.absolute) {
+                    assert!((one / other - 1.0).abs() < 1e-6, "{layer}: E|h| {one} {other}");
+                }
+                let [one, other] = [of_factors, of_network].map(|of| of.alignment.as_ref().unwrap().mean);
+                assert!((one - other).abs() < 1e-3, "{layer}: {one} {other}");
                 let (Some(matrices), Some(dense)) = (&found.matrices, &truth.matrices) else {
                     assert_eq!(memory, 0);
                     continue;

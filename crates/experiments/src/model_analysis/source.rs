@@ -8,6 +8,7 @@ use faer::{Mat, MatMut, MatRef};
 use std::ops::ControlFlow;
 use superlinear_curvature::{
     Diagonal, DiagonalsAlong, FactorMoments, GraphCurvatureError, GraphLoss, GraphMoments, PositionFactors,
+    SpectraAlong,
 };
 use superlinear_nets::{GraphSamples, Model, Objective, Variables};
 use superlinear_spectra::{FnOp, Lanczos};
@@ -29,6 +30,53 @@ pub(super) trait Source {
         vectors: MatRef<'_, f64>,
         listen: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<DiagonalsAlong, GraphCurvatureError>;
+
+    /// The spectra of single samples' Hessians.
+    fn spectra(&self) -> Result<Box<dyn Spectra + '_>, GraphCurvatureError>;
+}
+
+/// Spectra of single samples' Hessians.
+pub(super) trait Spectra {
+    /// The order of the eigenproblem that a sample takes.
+    fn order(&self) -> usize;
+
+    /// Along vectors, with the eigenpairs of the samples `keep`; `None` if `listen` breaks.
+    fn along(
+        &self,
+        vectors: MatRef<'_, f64>,
+        keep: &[usize],
+        listen: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<SpectraAlong>, GraphCurvatureError>;
+}
+
+impl<S: GraphSamples<f64>> Spectra for GraphMoments<'_, S> {
+    fn order(&self) -> usize {
+        self.spectrum_order()
+    }
+
+    fn along(
+        &self,
+        vectors: MatRef<'_, f64>,
+        keep: &[usize],
+        listen: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<SpectraAlong>, GraphCurvatureError> {
+        self.spectra_along(vectors, keep, listen)
+    }
+}
+
+impl Spectra for &PositionFactors {
+    fn order(&self) -> usize {
+        self.spectrum_order()
+    }
+
+    fn along(
+        &self,
+        vectors: MatRef<'_, f64>,
+        keep: &[usize],
+        listen: &mut dyn FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<SpectraAlong>, GraphCurvatureError> {
+        Ok(self.spectra_along(vectors, keep, listen))
+    }
 }
 
 /// A tensor of a network.
@@ -76,6 +124,11 @@ impl<S: GraphSamples<f64>> Source for OfGraph<'_, S> {
     ) -> Result<DiagonalsAlong, GraphCurvatureError> {
         self.loss.diagonals_along_with(vectors, listen)
     }
+
+    fn spectra(&self) -> Result<Box<dyn Spectra + '_>, GraphCurvatureError> {
+        let variables = self.loss.variables().clone();
+        Ok(Box::new(GraphMoments::new(self.model, self.objective.clone(), self.samples, variables)?))
+    }
 }
 
 /// A layer of given factors.
@@ -107,5 +160,9 @@ impl Source for OfFactors<'_> {
         listen: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<DiagonalsAlong, GraphCurvatureError> {
         self.0.diagonals_along(vectors, listen)
+    }
+
+    fn spectra(&self) -> Result<Box<dyn Spectra + '_>, GraphCurvatureError> {
+        Ok(Box::new(self.0))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Asked;
 use super::source::Source;
+use super::spectra::{self, SampleSpectra};
 use crate::exponents::{Directions, Exponent, Exponents};
 use crate::layer_spectra;
 use crate::observer::Observer;
@@ -45,6 +46,8 @@ pub struct TensorFound {
     pub commutativity: Option<Commutativity>,
     /// The matrices themselves, where they are formed and asked for.
     pub matrices: Option<Matrices>,
+    /// The bounds of `M₂` and the spectra of samples; `Err` says why there are none.
+    pub spectra: Result<SampleSpectra, String>,
     /// Directions of all that were looked at where `(M₂)_ii < H_ii²` by more than rounding: there are none.
     pub below_square: usize,
     /// Seconds.
@@ -127,6 +130,9 @@ pub(super) fn analyse(
     observer.check()?;
     let diagonals = diagonals.with_context(named)?;
     stage.done(&format!("of H, Σ and M₂ of {} along {K} vectors", asked.name));
+    let along = (vectors.as_ref(), &diagonals);
+    let spectra = spectra::of_samples(settings, &*source.spectra()?, along, &asked.name, observer);
+    let spectra = spectra.with_context(named)?;
     let factor = batch_factor(settings.batch.get(), settings.n_samples, Sampling::WithReplacement)?;
     let exponents = Exponents::new(&directions, &diagonals, true, settings.rounding);
     let [c_on_h, m2_on_h, c_on_m2] = [
@@ -151,6 +157,7 @@ pub(super) fn analyse(
         c_on_m2,
         commutativity,
         matrices,
+        spectra,
         below_square,
         wall_s,
     })
