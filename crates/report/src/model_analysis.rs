@@ -1,5 +1,7 @@
 //! How the analysis of one's own network is shown: lines for the terminal, `analysis.json`, tables, figures and a page.
 
+mod spectra;
+
 use crate::outputs::centred_points;
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -32,6 +34,8 @@ const TENSORS: &str = "tensors.csv";
 const DIAGONALS_CSV: &str = "diagonals.csv";
 /// The same as arrays.
 const DIAGONALS_NPZ: &str = "diagonals.npz";
+/// A row an eigenvalue of a sample.
+const SPECTRA: &str = "spectra.csv";
 /// Most panels of the scatter figure; further tensors are in the tables.
 const MOST_PANELS: usize = 24;
 /// 95 % of a normal distribution.
@@ -42,7 +46,7 @@ const DIAGONALS: [(Diagonal, &str); 3] =
 
 /// The files that [`write()`] writes, in words.
 pub fn files() -> String {
-    format!("{PAGE}, {SUMMARY}, {TENSORS}, {DIAGONALS_CSV}, {DIAGONALS_NPZ}, *.svg, *.png")
+    format!("{PAGE}, {SUMMARY}, {TENSORS}, {DIAGONALS_CSV}, {DIAGONALS_NPZ}, {SPECTRA}, *.svg, *.png")
 }
 
 /// A line a tensor.
@@ -65,6 +69,7 @@ pub fn lines(found: &Found) -> String {
         );
     }
     for tensor in &found.tensors {
+        let _ = writeln!(out, "{}: {}", tensor.asked.name, spectra::line(tensor));
         for (what, exponent) in exponents(tensor) {
             if let Err(why) = exponent {
                 let _ = writeln!(out, "{}, {what}: none: {why}", tensor.asked.name);
@@ -103,7 +108,9 @@ fn ratio_and_alignment(tensor: &TensorFound) -> (String, String) {
 /// When one cannot be written or drawn.
 pub fn write<'a>(of: impl Into<Subject<'a>>, found: &Found, to: &Path, by: Provenance) -> Result<()> {
     let of = of.into();
-    csv::write(&to.join(TENSORS), &TENSOR_HEADER, found.tensors.iter().map(tensor_row))?;
+    let header = [&TENSOR_HEADER[..], &spectra::TENSOR_HEADER].concat();
+    let row = |tensor| [tensor_row(tensor), spectra::tensor_row(tensor)].concat();
+    csv::write(&to.join(TENSORS), &header, found.tensors.iter().map(row))?;
     let directions = found.tensors.iter().flat_map(|tensor| {
         (0..tensor.directions.values.len()).map(move |i| {
             let mut row = vec![tensor.asked.name.clone(), (i + 1).to_string()];
@@ -112,17 +119,23 @@ pub fn write<'a>(of: impl Into<Subject<'a>>, found: &Found, to: &Path, by: Prove
                 let (values, errors) = measured(tensor, of);
                 row.extend([values[i].to_string(), errors[i].to_string()]);
             }
+            row.extend(spectra::direction_row(tensor, i));
             row
         })
     });
     let header =
         ["tensor", "index", "eigenvalue", "residual", "H_ii", "H_ii_se", "C_ii", "C_ii_se", "M2_ii", "M2_ii_se"];
-    csv::write(&to.join(DIAGONALS_CSV), &header, directions)?;
+    csv::write(&to.join(DIAGONALS_CSV), &[&header[..], &spectra::DIRECTION_HEADER].concat(), directions)?;
+    let samples = found.tensors.iter().flat_map(spectra::sample_rows);
+    csv::write(&to.join(SPECTRA), &spectra::SAMPLE_HEADER, samples)?;
     let mut arrays = Vec::new();
     for tensor in &found.tensors {
         arrays.push((format!("{}.eigenvalues", tensor.asked.name), tensor.directions.values.clone()));
         for (of, name) in DIAGONALS {
             arrays.push((format!("{}.{name}", tensor.asked.name), measured(tensor, of).0));
+        }
+        if let Ok(of) = &tensor.spectra {
+            arrays.push((format!("{}.abs_H_ii", tensor.asked.name), of.absolute.clone()));
         }
     }
     let shapes: Vec<[usize; 1]> = arrays.iter().map(|(_, values)| [values.len()]).collect();
@@ -222,6 +235,7 @@ fn summary(of: Subject<'_>, found: &Found, by: Provenance) -> Value {
         if let How::Lanczos { products, converged } = tensor.how {
             value["lanczos"] = json!({ "products": products, "converged": converged });
         }
+        spectra::add_to(&mut value, tensor);
         if let Some(pairs) = &tensor.commutativity {
             let pair = |record: &PairRecord| json!(record);
             value["commutativity"] = json!({
@@ -245,6 +259,10 @@ fn summary(of: Subject<'_>, found: &Found, by: Provenance) -> Value {
             "error": "error^2 = sampling_se^2 + vectors_bound^2; sampling_se by the delta method on the covariance of \
                       all diagonals over draws of the samples, directions fixed",
             "commutator": "error: ||AB - BA||/||AB||; error_null: its expectation for random directions",
+            "bounds": "H_ii^2 <= M2_ii <= kappa_max E|h|_ii, kappa_max the largest spectral norm of a sample's \
+                       Hessian; margins are log10 of the least quotient over directions",
+            "alignment": "correlation of ln|kappa_m| and ln(u_m.v_i)^2 over eigenpairs of drawn samples, mean over \
+                          directions, 95 % intervals by 400 resamples of the samples",
             "recovery": "the paper's eigen-alignment: the share of ||K||^2 on the diagonal",
         },
         "tensors": found.tensors.iter().map(tensor).collect::<Vec<_>>(),
@@ -286,6 +304,7 @@ fn figures(found: &Found) -> Vec<(&'static str, String, Figure)> {
     );
     let figure = Figure::new("Noise and curvature", panels.len().div_ceil(columns.max(1)), columns.max(1), panels);
     figures.push(("power-law", caption, figure));
+    figures.extend(spectra::figures(&found.tensors[..shown]));
     figures
 }
 
@@ -395,6 +414,7 @@ pub fn page_of<'a>(of: impl Into<Subject<'a>>, found: &Found) -> Result<String> 
         .render(context! {
             name => name(of), subject => subject(of, found), batch => of.batch().get(), top => of.top().get(),
             warning => found.fit.and_then(|fit| fit.warning()), rows, figures => drawn,
+            bounds => found.tensors.iter().map(spectra::page_row).collect::<Vec<_>>(),
         })
         .context("template of the page")
 }

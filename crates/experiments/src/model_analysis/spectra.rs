@@ -1,5 +1,5 @@
-//! What the spectra of single samples' Hessians say of a tensor: the bounds of its second moment, and what curvature has
-//! to do with alignment.
+//! What the spectra of single samples' Hessians say of a tensor: the bounds of its second moment, and what curvature
+//! has to do with alignment.
 
 use super::source::Spectra;
 use super::tensor::Settings;
@@ -37,8 +37,8 @@ pub struct SampleSpectra {
     pub wedge: WedgeReport,
     /// Eigenvalues of the samples that were drawn, by ascending sample; all where there are few.
     pub samples: Vec<(usize, Vec<f64>)>,
-    /// Correlation of `ln |κ_m|` and `ln (u_m·v_i)²` over all eigenpairs of these samples, with intervals by a bootstrap
-    /// over samples; `None` where no direction has one.
+    /// Correlation of `ln |κ_m|` and `ln (u_m·v_i)²` over all eigenpairs of these samples, with intervals by a
+    /// bootstrap over samples; `None` where no direction has one.
     pub alignment: Option<AlignmentRecord>,
     /// The same over the leading eigenpair of each.
     pub leading_alignment: Option<AlignmentRecord>,
