@@ -1,9 +1,9 @@
 //! Moments of a layer from factors that are given, for weights that are used once or several times a sample.
 
 use crate::panels::panel_moment;
-use crate::{KroneckerShape, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
+use crate::{KroneckerShape, PositionFactors, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, MatMut, MatRef, Par};
+use faer::{Accum, Mat, Par};
 use std::ops::ControlFlow;
 
 /// `H`, `M₂`, `Σ` and `ḡ` of a layer `z_t = W a_t`, used at `T` positions of every sample, over `N` samples.
@@ -28,198 +28,92 @@ pub struct FactorMoments {
     pub mean_gradient: Vec<f64>,
 }
 
-/// What stands between `U` and `Uᵀ`, of `S` and `U`.
-type Middle<'a> = dyn Fn(Mat<f64>, MatRef<'_, f64>) -> Mat<f64> + Sync + 'a;
-
-/// Factors that are not those of a layer.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum FactorsError {
-    /// There are no samples, positions, inputs or outputs.
-    #[error("[N, T, d_in, d_out] = {shape:?}: expected at least 1 of each")]
-    Empty {
-        /// `N`, `T`, `d_in`, `d_out`.
-        shape: [usize; 4],
-    },
-    /// Another number of entries than the shapes have.
-    #[error("{what} has {found} numbers, expected {expected}")]
-    Length {
-        /// `a`, `delta` or `S`.
-        what: &'static str,
-        /// What was given.
-        found: usize,
-        /// What would fit.
-        expected: usize,
-    },
-    /// A number is infinite or NaN.
-    #[error("{what} of sample {sample} has an entry {value}, expected finite numbers")]
-    NotFinite {
-        /// `a`, `delta` or `S`.
-        what: &'static str,
-        /// Which sample.
-        sample: usize,
-        /// The entry.
-        value: f64,
-    },
-    /// An `S_p` differs from its transpose by more than single precision does.
-    #[error("S of sample {sample} is not symmetric: {entry:e} at ({row}, {column}), {mirror:e} across the diagonal")]
-    NotSymmetric {
-        /// Which sample.
-        sample: usize,
-        /// Of the entry.
-        row: usize,
-        /// Likewise.
-        column: usize,
-        /// The entry.
-        entry: f64,
-        /// That at `(column, row)`.
-        mirror: f64,
-    },
-    /// The listener of [`FactorMoments::of_with`] broke.
-    #[error("stopped after {done} of {STEPS} steps")]
-    Stopped {
-        /// Steps that were done.
-        done: usize,
-    },
-}
-
-/// Steps of which a listener of [`FactorMoments::of_with`] hears: `H` and `M₂`, and `Σ`.
-const STEPS: usize = 2;
-
-/// How far an `S_p` may be from symmetric, of its largest entry.
-const ASYMMETRY: f64 = 1e-5;
-
 impl FactorMoments {
-    /// From `a` (`[N, T, d_in]`), `delta` (`[N, T, d_out]`) and `S` (`[N, T·d_out, T·d_out]`), row-major, for
-    /// `[N, T, d_in, d_out]`.
-    ///
-    /// # Errors
-    /// When lengths do not fit, a number is not finite, or an `S_p` is not symmetric.
+    /// Of a layer's factors.
     ///
     /// ```
-    /// use superlinear_curvature::FactorMoments;
+    /// use superlinear_curvature::{FactorMoments, PositionFactors};
     ///
     /// // One sample, two tokens, one input and one output: h = Σ S_tt' a_t a_t'.
-    /// let found = FactorMoments::of([1, 2, 1, 1], &[2.0, 3.0], &[1.0, -1.0], &[1.0, 0.5, 0.5, 2.0])?;
+    /// let (a, delta, S) = (vec![2.0, 3.0], vec![1.0, -1.0], vec![1.0, 0.5, 0.5, 2.0]);
+    /// let found = FactorMoments::of(&PositionFactors::new([1, 2, 1, 1], a, delta, S)?);
     /// assert_eq!(found.H[(0, 0)], 4.0 + 2.0 * 3.0 + 18.0);
     /// assert_eq!((found.M2[(0, 0)], found.mean_gradient[0]), (28.0 * 28.0, -1.0));
     /// # Ok::<(), superlinear_curvature::FactorsError>(())
     /// ```
-    pub fn of(shape: [usize; 4], a: &[f64], delta: &[f64], S: &[f64]) -> Result<Self, FactorsError> {
-        Self::of_with(shape, a, delta, S, |_| ControlFlow::Continue(()))
+    pub fn of(factors: &PositionFactors) -> Self {
+        Self::of_with(factors, |_| ControlFlow::Continue(())).expect("nobody stops it")
     }
 
-    /// [`FactorMoments::of`], with someone listening: `listen` hears the number of steps done, after `H` and `M₂` and
-    /// after `Σ`, and may break.
-    ///
-    /// # Errors
-    /// As [`FactorMoments::of`], and [`FactorsError::Stopped`].
-    pub fn of_with(
-        shape: [usize; 4],
-        a: &[f64],
-        delta: &[f64],
-        S: &[f64],
-        mut listen: impl FnMut(usize) -> ControlFlow<()>,
-    ) -> Result<Self, FactorsError> {
-        let [N, T, d_in, d_out] = shape;
-        if shape.contains(&0) {
-            return Err(FactorsError::Empty { shape });
-        }
-        let (P, rank) = (d_out * d_in, T * d_out);
-        for (what, given, each) in [("a", a, T * d_in), ("delta", delta, rank), ("S", S, rank * rank)] {
-            if given.len() != N * each {
-                return Err(FactorsError::Length { what, found: given.len(), expected: N * each });
-            }
-            if let Some(at) = given.iter().position(|x| !x.is_finite()) {
-                return Err(FactorsError::NotFinite { what, sample: at / each, value: given[at] });
-            }
-        }
-        for (sample, S) in S.chunks_exact(rank * rank).enumerate() {
-            let largest = S.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-            for (row, column) in (0..rank).flat_map(|row| (0..row).map(move |column| (row, column))) {
-                let (entry, mirror) = (S[row * rank + column], S[column * rank + row]);
-                if (entry - mirror).abs() > ASYMMETRY * largest {
-                    return Err(FactorsError::NotSymmetric { sample, row, column, entry, mirror });
-                }
-            }
-        }
-        let activities = |p: usize| &a[p * T * d_in..(p + 1) * T * d_in];
-        let fill_U = |p: usize, mut U: MatMut<'_, f64>| {
-            U.fill(0.0);
-            for (t, a) in activities(p).chunks_exact(d_in).enumerate() {
+    /// [`FactorMoments::of`], with someone listening: `listen` hears the number of steps done, 1 after `H` and `M₂` and
+    /// 2 after `Σ`. `None` if it breaks.
+    pub fn of_with(factors: &PositionFactors, mut listen: impl FnMut(usize) -> ControlFlow<()>) -> Option<Self> {
+        let [H, M2] = match factors.shape()[1] {
+            // MATH [5]: d_out times less work than products of U.
+            1 => used_once(factors),
+            _ => [moment(factors, &|_, S| S), moment(factors, &|p, S| &S * factors.gram(p) * &S)],
+        };
+        listen(1).is_continue().then_some(())?;
+        let mean_gradient = factors.mean_gradient();
+        let Sigma = covariance(factors, &mean_gradient);
+        listen(2).is_continue().then_some(Self { H, M2, Sigma, mean_gradient })
+    }
+}
+
+/// `H` and `M₂` of `h_p = S_p ⊗ a_p a_pᵀ`, by symmetric-Kronecker products.
+fn used_once(factors: &PositionFactors) -> [Mat<f64>; 2] {
+    let [n_samples, _, d_in, d_out] = factors.shape();
+    let shape = KroneckerShape { symmetry: Symmetry::Symmetric, n_samples, n_moments: 2, d_out, d_in };
+    let moments = kronecker_moments(
+        shape,
+        || Mat::<f64>::zeros(d_out, d_out),
+        |square, p, left, right| {
+            let (S, a) = (factors.S(p), factors.a(p).col(0));
+            matmul(square.as_mut(), Accum::Replace, S, S, a.squared_norm_l2(), Par::Seq);
+            let (first, second) = left.split_at_mut(vech_len(d_out));
+            vech(S, first);
+            vech(square.as_ref(), second);
+            outer_product_vech(1.0, a.try_as_col_major().expect("one position").as_slice(), right);
+        },
+    );
+    <[_; 2]>::try_from(moments).expect("two moments were asked for")
+}
+
+/// `E_p[U_p M_p U_pᵀ]` with `M_p = middle(p, S_p)`.
+fn moment(factors: &PositionFactors, middle: &(dyn Fn(usize, Mat<f64>) -> Mat<f64> + Sync)) -> Mat<f64> {
+    let [N, _, d_in, d_out] = factors.shape();
+    panel_moment(
+        factors.n_params(),
+        N,
+        factors.rank(),
+        || (),
+        |(), p, mut left, mut right| {
+            right.fill(0.0);
+            for (t, a) in factors.a(p).col_iter().enumerate() {
                 for o in 0..d_out {
                     for (i, &a) in a.iter().enumerate() {
-                        U[(o * d_in + i, t * d_out + o)] = a;
+                        right[(o * d_in + i, t * d_out + o)] = a;
                     }
                 }
             }
-        };
-        // The mean of S and its transpose, to the last bit symmetric.
-        let curvature = |p: usize| {
-            let S = MatRef::from_row_major_slice(&S[p * rank * rank..(p + 1) * rank * rank], rank, rank);
-            Mat::from_fn(rank, rank, |i, j| 0.5 * (S[(i, j)] + S[(j, i)]))
-        };
-        let moment = |of: &Middle<'_>| {
-            panel_moment(
-                P,
-                N,
-                rank,
-                || (),
-                |(), p, mut left, mut right| {
-                    fill_U(p, right.as_mut());
-                    let middle = of(curvature(p), right.as_ref());
-                    matmul(left.as_mut(), Accum::Replace, &right, &middle, 1.0, Par::Seq);
-                },
-            )
-        };
-        let [H, M2] = if T == 1 {
-            // MATH [5]: d_out times less work than products of U.
-            let shape = KroneckerShape { symmetry: Symmetry::Symmetric, n_samples: N, n_moments: 2, d_out, d_in };
-            let found = kronecker_moments(
-                shape,
-                || Mat::<f64>::zeros(d_out, d_out),
-                |square, p, left, right| {
-                    let (S, a) = (curvature(p), activities(p));
-                    let norm_squared: f64 = a.iter().map(|a| a * a).sum();
-                    matmul(square.as_mut(), Accum::Replace, &S, &S, norm_squared, Par::Seq);
-                    let (first, second) = left.split_at_mut(vech_len(d_out));
-                    vech(S.as_ref(), first);
-                    vech(square.as_ref(), second);
-                    outer_product_vech(1.0, a, right);
-                },
-            );
-            <[_; 2]>::try_from(found).expect("two moments were asked for")
-        } else {
-            [moment(&|S, _| S), moment(&|S, U| &S * (U.transpose() * U) * &S)]
-        };
-        let mut step = |done| match listen(done) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(FactorsError::Stopped { done }),
-        };
-        step(1)?;
-        let gradient = |p: usize, g: &mut dyn FnMut(usize, f64)| {
-            for (a, delta) in activities(p).chunks_exact(d_in).zip(delta[p * rank..].chunks_exact(d_out)) {
-                for (o, delta) in delta.iter().enumerate() {
-                    a.iter().enumerate().for_each(|(i, a)| g(o * d_in + i, delta * a));
-                }
-            }
-        };
-        let mut mean = vec![0.0; P];
-        (0..N).for_each(|p| gradient(p, &mut |at, x| mean[at] += x));
-        mean.iter_mut().for_each(|x| *x /= N as f64);
-        let Sigma = panel_moment(
-            P,
-            N,
-            1,
-            || (),
-            |(), p, mut left, mut right| {
-                (0..P).for_each(|i| left[(i, 0)] = -mean[i]);
-                gradient(p, &mut |at, x| left[(at, 0)] += x);
-                right.copy_from(&left);
-            },
-        );
-        step(STEPS)?;
-        Ok(Self { H, M2, Sigma, mean_gradient: mean })
-    }
+            matmul(left.as_mut(), Accum::Replace, &right, &middle(p, factors.S(p).to_owned()), 1.0, Par::Seq);
+        },
+    )
+}
+
+/// `Σ`, centred before it is multiplied.
+fn covariance(factors: &PositionFactors, mean: &[f64]) -> Mat<f64> {
+    panel_moment(
+        factors.n_params(),
+        factors.n_samples(),
+        1,
+        || (),
+        |(), p, mut left, mut right| {
+            mean.iter().enumerate().for_each(|(i, mean)| left[(i, 0)] = -mean);
+            factors.gradient(p, |at, x| left[(at, 0)] += x);
+            right.copy_from(&left);
+        },
+    )
 }
 
 #[cfg(test)]
@@ -249,7 +143,7 @@ mod tests {
     /// Dense `h_p` and `g_p`, entry by entry.
     fn dense_hessians_have(shape @ [N, T, d_in, d_out]: [usize; 4]) {
         let [a, delta, S] = factors(shape);
-        let found = FactorMoments::of(shape, &a, &delta, &S).unwrap();
+        let found = FactorMoments::of(&PositionFactors::new(shape, a.clone(), delta.clone(), S.clone()).unwrap());
         let (P, rank) = (d_in * d_out, T * d_out);
         let (mut H, mut M2) = (Mat::<f64>::zeros(P, P), Mat::<f64>::zeros(P, P));
         let mut gradients = Mat::<f64>::zeros(P, N);
@@ -281,7 +175,9 @@ mod tests {
     fn one_use_is_the_symmetric_kronecker_product() {
         let shape @ [N, _, d_in, d_out] = [9, 1, 5, 3];
         let [a, delta, S] = factors(shape);
-        let found = FactorMoments::of(shape, &a, &delta, &S).unwrap();
+        let factors = PositionFactors::new(shape, a.clone(), delta.clone(), S.clone()).unwrap();
+        let found = FactorMoments::of(&factors);
+        assert!(FactorMoments::of_with(&factors, |_| ControlFlow::Break(())).is_none());
         let layer = AnalysedLayer::from_factors(LayerFactors {
             activities: Mat::from_fn(d_in, N, |i, p| a[p * d_in + i]),
             deltas: Mat::from_fn(d_out, N, |o, p| delta[p * d_out + o]),
@@ -292,24 +188,5 @@ mod tests {
         let moments = layer_moments(&layer.unwrap());
         assert!((&found.H - &moments.H).norm_max() < 1e-14 * moments.H.norm_max());
         assert!((&found.M2 - &moments.M2).norm_max() < 1e-14 * moments.M2.norm_max());
-    }
-
-    #[test]
-    fn what_is_no_factor_is_named() {
-        let shape = [2, 1, 1, 2];
-        let [a, delta, mut S] = factors(shape);
-        let error =
-            |a: &[f64], delta: &[f64], S: &[f64]| FactorMoments::of(shape, a, delta, S).unwrap_err().to_string();
-        assert_eq!(error(&a[1..], &delta, &S), "a has 1 numbers, expected 2");
-        let mut nan = delta.clone();
-        nan[3] = f64::NAN;
-        assert_eq!(error(&a, &nan, &S), "delta of sample 1 has an entry NaN, expected finite numbers");
-        S[1] += 1.0;
-        assert!(error(&a, &delta, &S).starts_with("S of sample 0 is not symmetric"));
-        let [a, delta, S] = factors(shape);
-        let stopped = FactorMoments::of_with(shape, &a, &delta, &S, |_| ControlFlow::Break(()));
-        assert_eq!(stopped.unwrap_err(), FactorsError::Stopped { done: 1 });
-        let empty = FactorMoments::of([0, 1, 1, 1], &[], &[], &[]).unwrap_err().to_string();
-        assert_eq!(empty, "[N, T, d_in, d_out] = [0, 1, 1, 1]: expected at least 1 of each");
     }
 }

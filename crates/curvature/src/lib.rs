@@ -40,6 +40,7 @@ mod alignment;
 mod diagonals_along;
 mod directional;
 mod factor_moments;
+mod factors_along;
 mod graph;
 mod joint;
 mod kronecker_moment;
@@ -48,12 +49,14 @@ mod layer_moments;
 mod operators;
 mod panels;
 mod per_sample_hessian;
+mod position_factors;
 mod range_eigen;
+mod spectra_along;
 
 pub use alignment::{alignments, per_sample_hessians};
 pub use diagonals_along::{Diagonal, DiagonalsAlong};
 pub use directional::{AbsoluteCurvature, DirectionalPanels, directional_contributions};
-pub use factor_moments::{FactorMoments, FactorsError};
+pub use factor_moments::FactorMoments;
 pub use graph::{GraphCurvatureError, GraphLoss, GraphMoments, GraphOperator, SingleProductSamples};
 pub use joint::{JointError, JointLayers};
 pub use kronecker_moment::{
@@ -68,7 +71,9 @@ pub use layer_moments::{
 };
 pub use operators::{CurvatureOperator, MeanLoss, OperatorError};
 pub use per_sample_hessian::{FactoredEigenpairs, PerSampleHessian};
+pub use position_factors::{FactorsError, PositionFactors};
 pub use range_eigen::range_eigen;
+pub use spectra_along::{SampleSpectrum, SpectraAlong};
 pub use superlinear_nets::{Parameter, Part, Selection, SelectionError};
 
 #[cfg(doctest)]

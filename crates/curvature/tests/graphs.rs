@@ -373,3 +373,50 @@ fn memory_is_held_to_the_limit() {
     assert!(moments.hessian(needed).is_ok());
     assert_eq!(GraphSamples::<f64>::n_samples(&samples), 5);
 }
+
+#[test]
+fn spectra_along_vectors_are_those_of_brute_force_hessians() {
+    let n = 4;
+    for (name, graph, selections) in cases() {
+        let model = random_model(graph, 3);
+        let samples = random_samples(&model, n);
+        let objective = Objective::from(Criterion::cross_entropy());
+        for selection in &selections {
+            let what = format!("{name} {selection:?}");
+            let variables = Variables::parameters(model.graph(), selection.iter().copied()).unwrap();
+            let P = variables.n_params();
+            let of_sample =
+                |p: usize| Reference::new(&model, &objective, &samples, p).in_parameters(&variables).hessian;
+            let hessians: Vec<Mat<f64>> = (0..n).map(of_sample).collect();
+            let mut rng = ChaCha8Rng::seed_from_u64(5);
+            let V = Mat::from_fn(P, 4, |_, _| rng.random::<f64>() - 0.5);
+            let moments = GraphMoments::new(&model, objective.clone(), &samples, variables).unwrap();
+            let listen = |_| ControlFlow::Continue(());
+            let found = moments.spectra_along(V.as_ref(), &[3, 1], listen).unwrap().unwrap();
+            assert!(moments.spectra_along(V.as_ref(), &[], |_| ControlFlow::Break(())).unwrap().is_none());
+            assert!(found.samples.iter().all(|of| of.kappa.len() <= moments.spectrum_order()), "{what}");
+            let eigen: Vec<_> = hessians.iter().map(|h| h.self_adjoint_eigen(faer::Side::Lower).unwrap()).collect();
+            let values = |p: usize| eigen[p].S().column_vector().iter().copied();
+            let norm = |p: usize| values(p).fold(0.0, |most: f64, value| most.max(value.abs()));
+            let kappa_max = (0..n).map(norm).fold(0.0, f64::max);
+            assert!((found.kappa_max / kappa_max - 1.0).abs() < TOLERANCE, "{what}");
+            assert!((norm(found.largest) / kappa_max - 1.0).abs() < TOLERANCE, "{what}");
+            for (i, v) in V.col_iter().enumerate() {
+                let cosine = |p: usize, m: usize| eigen[p].U().col(m).transpose() * v;
+                let along =
+                    |p: usize| -> f64 { values(p).enumerate().map(|(m, x)| x.abs() * cosine(p, m).powi(2)).sum() };
+                let absolute = (0..n).map(along).sum::<f64>() / n as f64;
+                assert!((found.absolute[i] / absolute - 1.0).abs() < TOLERANCE, "{what}: {i}");
+                for (of, p) in found.samples.iter().zip([3, 1]) {
+                    assert_eq!(of.sample, p);
+                    for power in [1, 2] {
+                        let pairs = of.kappa.iter().enumerate();
+                        let sum: f64 = pairs.map(|(m, kappa)| kappa.powi(power) * of.alignment[(i, m)]).sum();
+                        let truth: f64 = values(p).enumerate().map(|(m, x)| x.powi(power) * cosine(p, m).powi(2)).sum();
+                        assert!((sum - truth).abs() < TOLERANCE * kappa_max.powi(power), "{what}: {i}, {power}");
+                    }
+                }
+            }
+        }
+    }
+}

@@ -210,7 +210,7 @@ impl GivenSamples {
 }
 
 /// Numbers as they are, if a float of 64 bits holds each.
-fn floats(array: Array) -> Result<Vec<f64>> {
+pub(crate) fn floats(array: Array) -> Result<Vec<f64>> {
     let whole = |x: i64| {
         if x.unsigned_abs() > EXACT {
             bail!("{x} is no float of 64 bits, expected integers to 2^53")

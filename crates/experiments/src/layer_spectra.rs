@@ -191,7 +191,8 @@ fn sample_spectrum(class: u8, pairs: &FactoredEigenpairs) -> Result<SampleSpectr
     Ok(SampleSpectrum { class, kappa: pairs.kappa.clone(), localisation })
 }
 
-fn alignment_record(report: AlignmentReport) -> AlignmentRecord {
+/// As it is kept.
+pub(crate) fn alignment_record(report: AlignmentReport) -> AlignmentRecord {
     let of = |value: fn(&DirectionCorrelation) -> f64| report.directions.iter().map(value).collect();
     AlignmentRecord {
         direction: report.directions.iter().map(|d| d.direction).collect(),

@@ -1,21 +1,28 @@
 //! Noise and curvature of one's own network: for every named tensor the exponents, and how nearly the matrices commute.
 //!
-//! A network is a graph from an ONNX file, its samples an npz file. Each tensor is analysed by itself. While `P × P`
-//! matrices fit, `H`, `M₂` and `Σ` are formed and diagonalised; beyond, diagonals are read along the leading Lanczos
-//! vectors of `H`.
+//! A network is a graph from an ONNX file, its samples an npz file; or one layer is given by its factors. Each tensor
+//! is analysed by itself. While `P × P` matrices fit, `H`, `M₂` and `Σ` are formed and diagonalised; beyond, diagonals
+//! are read along the leading Lanczos vectors of `H`.
 
 mod asked;
+mod factors;
 mod fit;
+mod source;
+mod spectra;
 mod tensor;
 
 use crate::observer::Observer;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 pub use asked::{Asked, Prepared};
+pub use factors::{ABSENT, FactorsQuestion, answer_factors};
 pub use fit::ModelFit;
+use source::OfGraph;
+pub use spectra::SampleSpectra;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use superlinear_nets::Criterion;
+use superlinear_nets::{Criterion, Variables};
+use tensor::Settings;
 pub use tensor::{Commutativity, How, Matrices, TensorFound};
 
 /// What is asked about a network.
@@ -127,11 +134,52 @@ impl Question {
     }
 }
 
-/// What was found of a network.
+/// What an answer is of.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// A network and its samples.
+    Network(&'a Question),
+    /// A layer of given factors.
+    Factors(&'a FactorsQuestion),
+}
+
+impl<'a> From<&'a Question> for Subject<'a> {
+    fn from(question: &'a Question) -> Self {
+        Self::Network(question)
+    }
+}
+
+impl<'a> From<&'a FactorsQuestion> for Subject<'a> {
+    fn from(question: &'a FactorsQuestion) -> Self {
+        Self::Factors(question)
+    }
+}
+
+impl Subject<'_> {
+    /// `B`.
+    pub fn batch(&self) -> NonZeroUsize {
+        match self {
+            Self::Network(question) => question.batch,
+            Self::Factors(question) => question.batch,
+        }
+    }
+
+    /// How many of the largest eigenvalues of each `H`.
+    pub fn top(&self) -> NonZeroUsize {
+        match self {
+            Self::Network(question) => question.top,
+            Self::Factors(question) => question.top,
+        }
+    }
+}
+
+/// What was found.
 #[derive(Debug)]
 pub struct Found {
-    /// How well it does on its samples.
-    pub fit: ModelFit,
+    /// `N`.
+    pub n_samples: usize,
+    /// How well the network does on its samples; `None` where there are only factors.
+    pub fit: Option<ModelFit>,
     /// In the order of the graph.
     pub tensors: Vec<TensorFound>,
 }
@@ -141,13 +189,18 @@ pub struct Found {
 /// # Errors
 /// When a number is not finite, an eigendecomposition fails its check, or the observer stops it.
 pub fn answer(question: &Question, prepared: &Prepared, observer: &dyn Observer) -> Result<Found> {
+    let &Question { batch, top, memory, tol, seed, keep_matrices, .. } = question;
+    let &ModelFit { n_samples, rounding, .. } = prepared.fit();
+    let settings = Settings { n_samples, batch, top, memory, tol, seed, keep_matrices, rounding };
     let mut tensors = Vec::new();
     for asked in prepared.tensors() {
         observer.check()?;
-        tensors.push(tensor::analyse(question, prepared, asked, observer)?);
+        let variables = Variables::parameters(prepared.parts().0.graph(), [asked.name.as_str()])?;
+        let source = OfGraph::new(prepared.parts(), variables).with_context(|| asked.name.clone())?;
+        tensors.push(tensor::analyse(&settings, &source, asked, observer)?);
     }
     if tensors.is_empty() {
         bail!("{}: no tensor to analyse", question.model.display());
     }
-    Ok(Found { fit: *prepared.fit(), tensors })
+    Ok(Found { n_samples, fit: Some(*prepared.fit()), tensors })
 }

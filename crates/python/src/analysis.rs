@@ -93,10 +93,10 @@ pub(crate) fn samples(
 
 fn summary<'py>(py: Python<'py>, found: &Found) -> PyResult<Bound<'py, PyDict>> {
     let result = PyDict::new(py);
-    result.set_item("n_samples", found.fit.n_samples)?;
-    result.set_item("loss", found.fit.loss)?;
-    result.set_item("accuracy", found.fit.classes.map(|classes| classes.accuracy))?;
-    result.set_item("warning", found.fit.warning())?;
+    result.set_item("n_samples", found.n_samples)?;
+    result.set_item("loss", found.fit.map(|fit| fit.loss))?;
+    result.set_item("accuracy", found.fit.and_then(|fit| fit.classes).map(|classes| classes.accuracy))?;
+    result.set_item("warning", found.fit.and_then(|fit| fit.warning()))?;
     let tensors = PyList::empty(py);
     for tensor in &found.tensors {
         tensors.append(of_tensor(py, tensor)?)?;

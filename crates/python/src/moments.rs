@@ -3,12 +3,13 @@
 use crate::analysis::{loss_of, positive, read, samples};
 use crate::arrays::{to_array1, to_array2};
 use crate::work;
+use anyhow::Context;
 use numpy::{PyReadonlyArray3, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use superlinear_curvature::{FactorMoments, GraphLoss, GraphMoments};
+use superlinear_curvature::{FactorMoments, GraphLoss, GraphMoments, PositionFactors};
 use superlinear_experiments::model_analysis::{Params, Prepared, Question};
 use superlinear_nets::Variables;
 
@@ -87,13 +88,14 @@ pub(crate) fn factor_moments<'py>(
     let &[_, _, d_out] = delta.shape() else { unreachable!("three axes") };
     let (a, delta, S) = (owned(&a), owned(&delta), owned(&S));
     let found = work::run(py, threads, progress, |observer| {
+        let factors = PositionFactors::new([N, T, d_in, d_out], a, delta, S)?;
         let stage = observer.stage("matrices", 2, "steps/s");
-        let found = FactorMoments::of_with([N, T, d_in, d_out], &a, &delta, &S, |done| {
+        let found = FactorMoments::of_with(&factors, |done| {
             stage.reached(done as u64);
             if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         observer.check()?;
-        Ok(found?)
+        found.context("stopped")
     })?;
     let result = PyDict::new(py);
     result.set_item("n", N)?;

@@ -1,5 +1,7 @@
 //! How the analysis of one's own network is shown: lines for the terminal, `analysis.json`, tables, figures and a page.
 
+mod spectra;
+
 use crate::outputs::centred_points;
 use anyhow::{Context, Result};
 use base64::Engine;
@@ -10,7 +12,7 @@ use std::fmt::Write;
 use std::path::Path;
 use superlinear_curvature::Diagonal;
 use superlinear_experiments::exponents::Exponent;
-use superlinear_experiments::model_analysis::{Found, How, ModelLoss, Question, TensorFound};
+use superlinear_experiments::model_analysis::{ABSENT, Found, How, ModelLoss, Subject, TensorFound};
 use superlinear_experiments::provenance::Provenance;
 use superlinear_experiments::record::layer_spectra::PairRecord;
 use superlinear_plots::{
@@ -32,6 +34,8 @@ const TENSORS: &str = "tensors.csv";
 const DIAGONALS_CSV: &str = "diagonals.csv";
 /// The same as arrays.
 const DIAGONALS_NPZ: &str = "diagonals.npz";
+/// A row an eigenvalue of a sample.
+const SPECTRA: &str = "spectra.csv";
 /// Most panels of the scatter figure; further tensors are in the tables.
 const MOST_PANELS: usize = 24;
 /// 95 % of a normal distribution.
@@ -42,7 +46,7 @@ const DIAGONALS: [(Diagonal, &str); 3] =
 
 /// The files that [`write()`] writes, in words.
 pub fn files() -> String {
-    format!("{PAGE}, {SUMMARY}, {TENSORS}, {DIAGONALS_CSV}, {DIAGONALS_NPZ}, *.svg, *.png")
+    format!("{PAGE}, {SUMMARY}, {TENSORS}, {DIAGONALS_CSV}, {DIAGONALS_NPZ}, {SPECTRA}, *.svg, *.png")
 }
 
 /// A line a tensor.
@@ -65,6 +69,7 @@ pub fn lines(found: &Found) -> String {
         );
     }
     for tensor in &found.tensors {
+        let _ = writeln!(out, "{}: {}", tensor.asked.name, spectra::line(tensor));
         for (what, exponent) in exponents(tensor) {
             if let Err(why) = exponent {
                 let _ = writeln!(out, "{}, {what}: none: {why}", tensor.asked.name);
@@ -101,8 +106,11 @@ fn ratio_and_alignment(tensor: &TensorFound) -> (String, String) {
 ///
 /// # Errors
 /// When one cannot be written or drawn.
-pub fn write(question: &Question, found: &Found, to: &Path, by: Provenance) -> Result<()> {
-    csv::write(&to.join(TENSORS), &TENSOR_HEADER, found.tensors.iter().map(tensor_row))?;
+pub fn write<'a>(of: impl Into<Subject<'a>>, found: &Found, to: &Path, by: Provenance) -> Result<()> {
+    let of = of.into();
+    let header = [&TENSOR_HEADER[..], &spectra::TENSOR_HEADER].concat();
+    let row = |tensor| [tensor_row(tensor), spectra::tensor_row(tensor)].concat();
+    csv::write(&to.join(TENSORS), &header, found.tensors.iter().map(row))?;
     let directions = found.tensors.iter().flat_map(|tensor| {
         (0..tensor.directions.values.len()).map(move |i| {
             let mut row = vec![tensor.asked.name.clone(), (i + 1).to_string()];
@@ -111,17 +119,23 @@ pub fn write(question: &Question, found: &Found, to: &Path, by: Provenance) -> R
                 let (values, errors) = measured(tensor, of);
                 row.extend([values[i].to_string(), errors[i].to_string()]);
             }
+            row.extend(spectra::direction_row(tensor, i));
             row
         })
     });
     let header =
         ["tensor", "index", "eigenvalue", "residual", "H_ii", "H_ii_se", "C_ii", "C_ii_se", "M2_ii", "M2_ii_se"];
-    csv::write(&to.join(DIAGONALS_CSV), &header, directions)?;
+    csv::write(&to.join(DIAGONALS_CSV), &[&header[..], &spectra::DIRECTION_HEADER].concat(), directions)?;
+    let samples = found.tensors.iter().flat_map(spectra::sample_rows);
+    csv::write(&to.join(SPECTRA), &spectra::SAMPLE_HEADER, samples)?;
     let mut arrays = Vec::new();
     for tensor in &found.tensors {
         arrays.push((format!("{}.eigenvalues", tensor.asked.name), tensor.directions.values.clone()));
         for (of, name) in DIAGONALS {
             arrays.push((format!("{}.{name}", tensor.asked.name), measured(tensor, of).0));
+        }
+        if let Ok(of) = &tensor.spectra {
+            arrays.push((format!("{}.abs_H_ii", tensor.asked.name), of.absolute.clone()));
         }
     }
     let shapes: Vec<[usize; 1]> = arrays.iter().map(|(_, values)| [values.len()]).collect();
@@ -135,8 +149,8 @@ pub fn write(question: &Question, found: &Found, to: &Path, by: Provenance) -> R
         atomic::write(&to.join(format!("{name}.svg")), drawn.svg.as_bytes())?;
         atomic::write(&to.join(format!("{name}.png")), &drawn.png)?;
     }
-    atomic::write(&to.join(PAGE), page_of(question, found)?.as_bytes())?;
-    Ok(json::write(&to.join(SUMMARY), &summary(question, found, by))?)
+    atomic::write(&to.join(PAGE), page_of(of, found)?.as_bytes())?;
+    Ok(json::write(&to.join(SUMMARY), &summary(of, found, by))?)
 }
 
 /// A diagonal and its standard errors over draws of the samples, in the units of `C` where that is asked for.
@@ -199,7 +213,7 @@ fn how(how: How) -> &'static str {
     }
 }
 
-fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
+fn summary(of: Subject<'_>, found: &Found, by: Provenance) -> Value {
     let exponent = |found: &Result<Exponent, String>| match found {
         Ok(found) => json!({
             "slope": found.fit.slope, "error": found.error(), "sampling_se": found.sampling,
@@ -221,6 +235,7 @@ fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
         if let How::Lanczos { products, converged } = tensor.how {
             value["lanczos"] = json!({ "products": products, "converged": converged });
         }
+        spectra::add_to(&mut value, tensor);
         if let Some(pairs) = &tensor.commutativity {
             let pair = |record: &PairRecord| json!(record);
             value["commutativity"] = json!({
@@ -230,16 +245,13 @@ fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
         }
         value
     };
-    json!({
+    let mut value = json!({
         "schema": 1,
-        "model": question.model.display().to_string(),
-        "data": question.data.display().to_string(),
-        "loss": question.loss.name(),
-        "batch": question.batch,
-        "top": question.top,
-        "n_samples": found.fit.n_samples,
-        "mean_loss": found.fit.loss,
-        "accuracy": found.fit.classes.map(|classes| classes.accuracy),
+        "batch": of.batch(),
+        "top": of.top(),
+        "n_samples": found.n_samples,
+        "mean_loss": found.fit.map(|fit| fit.loss),
+        "accuracy": found.fit.and_then(|fit| fit.classes).map(|classes| classes.accuracy),
         "conventions": {
             "C": "Sigma / batch, Sigma the covariance of one sample's gradient divided by N",
             "M2": "the mean of the squared per-sample Hessians",
@@ -247,11 +259,27 @@ fn summary(question: &Question, found: &Found, by: Provenance) -> Value {
             "error": "error^2 = sampling_se^2 + vectors_bound^2; sampling_se by the delta method on the covariance of \
                       all diagonals over draws of the samples, directions fixed",
             "commutator": "error: ||AB - BA||/||AB||; error_null: its expectation for random directions",
+            "bounds": "H_ii^2 <= M2_ii <= kappa_max E|h|_ii, kappa_max the largest spectral norm of a sample's \
+                       Hessian; margins are log10 of the least quotient over directions",
+            "alignment": "correlation of ln|kappa_m| and ln(u_m.v_i)^2 over eigenpairs of drawn samples, mean over \
+                          directions, 95 % intervals by 400 resamples of the samples",
             "recovery": "the paper's eigen-alignment: the share of ||K||^2 on the diagonal",
         },
         "tensors": found.tensors.iter().map(tensor).collect::<Vec<_>>(),
         "provenance": by,
-    })
+    });
+    match of {
+        Subject::Network(question) => {
+            value["model"] = question.model.display().to_string().into();
+            value["data"] = question.data.display().to_string().into();
+            value["loss"] = question.loss.name().into();
+        }
+        Subject::Factors(question) => {
+            value["factors"] = question.factors.display().to_string().into();
+            value["absent"] = ABSENT.into();
+        }
+    }
+    value
 }
 
 /// Names, captions and figures.
@@ -276,6 +304,7 @@ fn figures(found: &Found) -> Vec<(&'static str, String, Figure)> {
     );
     let figure = Figure::new("Noise and curvature", panels.len().div_ceil(columns.max(1)), columns.max(1), panels);
     figures.push(("power-law", caption, figure));
+    figures.extend(spectra::figures(&found.tensors[..shown]));
     figures
 }
 
@@ -353,7 +382,8 @@ fn scatter_of(title: &str, fitted: &[Option<Fitted>; 2]) -> Panel {
 ///
 /// # Errors
 /// When a figure cannot be drawn.
-pub fn page_of(question: &Question, found: &Found) -> Result<String> {
+pub fn page_of<'a>(of: impl Into<Subject<'a>>, found: &Found) -> Result<String> {
+    let of = of.into();
     let mut drawn = Vec::new();
     for (name, caption, figure) in figures(found) {
         drawn.push(context! { id => name, caption, svg => STANDARD.encode(&render(&figure)?.svg) });
@@ -380,18 +410,41 @@ pub fn page_of(question: &Question, found: &Found) -> Result<String> {
     };
     let rows: Vec<minijinja::Value> = found.tensors.iter().map(row).collect();
     let template = environment.get_template("model").context("template of the page")?;
-    let loss = match question.loss {
-        ModelLoss::CrossEntropy => "cross-entropy",
-        ModelLoss::SoftmaxMse => "mean squared error of the softmax",
-        ModelLoss::LinearMse => "mean squared error",
-        ModelLoss::BinaryCrossEntropy => "binary cross-entropy",
-    };
     template
         .render(context! {
-            name => question.model.file_name().unwrap_or_default().to_string_lossy(),
-            model => question.model.display().to_string(), data => question.data.display().to_string(), loss,
-            batch => question.batch.get(), top => question.top.get(), fit => found.fit.words(),
-            warning => found.fit.warning(), rows, figures => drawn,
+            name => name(of), subject => subject(of, found), batch => of.batch().get(), top => of.top().get(),
+            warning => found.fit.and_then(|fit| fit.warning()), rows, figures => drawn,
+            bounds => found.tensors.iter().map(spectra::page_row).collect::<Vec<_>>(),
         })
         .context("template of the page")
+}
+
+fn name(of: Subject<'_>) -> String {
+    let file = match of {
+        Subject::Network(question) => &question.model,
+        Subject::Factors(question) => &question.factors,
+    };
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What was asked and how well it does, in a sentence.
+fn subject(of: Subject<'_>, found: &Found) -> String {
+    let batch = of.batch();
+    match of {
+        Subject::Network(question) => {
+            let loss = match question.loss {
+                ModelLoss::CrossEntropy => "cross-entropy",
+                ModelLoss::SoftmaxMse => "mean squared error of the softmax",
+                ModelLoss::LinearMse => "mean squared error",
+                ModelLoss::BinaryCrossEntropy => "binary cross-entropy",
+            };
+            let (model, data) = (question.model.display(), question.data.display());
+            let fit = found.fit.map_or_else(String::new, |fit| format!(": {}", fit.words()));
+            format!("{model} on {data}, {loss}, batches of {batch}{fit}.")
+        }
+        Subject::Factors(question) => {
+            let (file, n) = (question.factors.display(), found.n_samples);
+            format!("One layer of the factors in {file}, batches of {batch}: {n} samples; {ABSENT}.")
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask analyse`: noise and curvature of one's own network, tensor by tensor.
+//! `cargo xtask analyse`: noise and curvature of one's own network, tensor by tensor, or of one layer's factors.
 
 use super::{count, threads};
 use crate::voice::Voice;
@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use superlinear_experiments::model_analysis::{ModelLoss, Params, Prepared, Question, answer};
+use superlinear_experiments::model_analysis::{
+    FactorsQuestion, Found, ModelLoss, Params, Prepared, Question, Subject, answer, answer_factors,
+};
 use superlinear_experiments::observer::Observer;
 use superlinear_report::model_analysis::{files, lines, write};
 use superlinear_store::staged::{StagedDir, What};
@@ -16,20 +18,25 @@ use superlinear_store::staged::{StagedDir, What};
 #[derive(Debug, clap::Args)]
 pub(crate) struct AnalyseArgs {
     /// The network: an ONNX file, as torch.onnx.export writes it
-    #[arg(long, value_name = "FILE")]
-    model: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "factors", requires = "data", requires = "loss")]
+    model: Option<PathBuf>,
+    /// One layer in place of a network: an npz file of `a` [N, T, d_in], `delta` [N, T, d_out], the gradients of each
+    /// sample's loss in what the layer gives, and `S` [N, T·d_out, T·d_out], its Hessians there; T, how often a sample
+    /// uses the layer, may be left out if 1
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "data", "loss", "params", "every_layer"])]
+    factors: Option<PathBuf>,
     /// Its samples: an npz file of `x` [N, …], as the network takes it, of `y` and, to check the network by, of its own
     /// `logits` [N, n_out]
-    #[arg(long, value_name = "FILE")]
-    data: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "model")]
+    data: Option<PathBuf>,
     /// The loss of a sample
-    #[arg(long, value_enum)]
-    loss: LossArg,
+    #[arg(long, value_enum, requires = "model")]
+    loss: Option<LossArg>,
     /// The size of a mini-batch, which C = Σ/B is of
     #[arg(long, value_name = "B", value_parser = count)]
     batch: NonZeroUsize,
     /// Tensors by name, each analysed by itself, with commas
-    #[arg(long, value_delimiter = ',', value_name = "NAMES", required_unless_present = "every_layer")]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", required_unless_present_any = ["every_layer", "factors"])]
     params: Vec<String>,
     /// The weights of all layers, for γ by layer
     #[arg(long, conflicts_with = "params")]
@@ -53,7 +60,7 @@ pub(crate) struct AnalyseArgs {
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// Folder to write; must be new, empty or an earlier answer to the same question [default:
-    /// out/analyses/<model>-<params>]
+    /// out/analyses/<model>-<params>, or <factors>]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// Let the folder hold the answer to another question: it is replaced, and files that are not ours stay
@@ -98,23 +105,58 @@ fn tolerance(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|tol| (f64::EPSILON..1.0).contains(tol)).ok_or_else(expected)
 }
 
+/// One of the questions.
+enum Asked {
+    Network(Question),
+    Factors(FactorsQuestion),
+}
+
 impl AnalyseArgs {
-    fn question(&self) -> Question {
-        Question {
-            model: self.model.clone(),
-            data: self.data.clone(),
-            loss: self.loss.into(),
-            batch: self.batch,
-            params: match self.every_layer {
-                true => Params::EveryLayer,
-                false => Params::Named(self.params.clone()),
-            },
-            top: self.top,
-            samples: self.samples,
-            memory: (self.memory * f64::from(1 << 30)) as u64,
-            tol: self.tol,
-            seed: self.seed,
-            keep_matrices: false,
+    fn asked(&self) -> Asked {
+        let &Self { batch, top, samples, tol, seed, .. } = self;
+        let memory = (self.memory * f64::from(1 << 30)) as u64;
+        let keep_matrices = false;
+        if let Some(factors) = self.factors.clone() {
+            return Asked::Factors(FactorsQuestion { factors, batch, top, samples, memory, tol, seed, keep_matrices });
+        }
+        let (Some(model), Some(data), Some(loss)) = (self.model.clone(), self.data.clone(), self.loss) else {
+            unreachable!("clap asks for them where there are no factors");
+        };
+        let params = match self.every_layer {
+            true => Params::EveryLayer,
+            false => Params::Named(self.params.clone()),
+        };
+        let loss = loss.into();
+        Asked::Network(Question { model, data, loss, batch, params, top, samples, memory, tol, seed, keep_matrices })
+    }
+}
+
+impl Asked {
+    fn words(&self) -> String {
+        match self {
+            Self::Network(question) => question.words(),
+            Self::Factors(question) => question.words(),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Network(question) => question.name(),
+            Self::Factors(question) => question.name(),
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Network(question) => question.into(),
+            Self::Factors(question) => question.into(),
+        }
+    }
+
+    fn answer(&self, observer: &dyn Observer) -> Result<Found> {
+        match self {
+            Self::Network(question) => answer(question, &Prepared::read(question, observer)?, observer),
+            Self::Factors(question) => answer_factors(question, observer),
         }
     }
 }
@@ -125,17 +167,16 @@ impl AnalyseArgs {
 /// When a file cannot be read or does not fit, a number is not finite, the folder cannot be written, or the user
 /// interrupts; nothing has been written then.
 pub(crate) fn run(args: &AnalyseArgs) -> Result<()> {
-    let question = args.question();
-    let to = args.to.clone().unwrap_or_else(|| PathBuf::from("out/analyses").join(question.name()));
-    let of = question.words();
-    let staged = StagedDir::create(&to, What { kind: "analysis", of: &of, force: args.force })?;
+    let asked = args.asked();
+    let to = args.to.clone().unwrap_or_else(|| PathBuf::from("out/analyses").join(asked.name()));
+    let staged = StagedDir::create(&to, What { kind: "analysis", of: &asked.words(), force: args.force })?;
     interrupt::listen()?;
     let voice = Voice::new(args.quiet);
     let observer: &dyn Observer = &voice;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(super::n_threads(args.threads)).build();
     let pool = pool.context("cannot start threads")?;
-    let found = pool.install(|| answer(&question, &Prepared::read(&question, observer)?, observer))?;
-    write(&question, &found, staged.path(), provenance::here())?;
+    let found = pool.install(|| asked.answer(observer))?;
+    write(asked.subject(), &found, staged.path(), provenance::here())?;
     observer.check()?;
     staged.publish()?;
     if !args.quiet {

@@ -147,3 +147,123 @@ fn what_does_not_fit_is_one_clear_error() {
     let broken = Files { model: files.folder.path().join("no.onnx"), data: files.data.clone(), folder: files.folder };
     assert!(broken.fails(&EVERY).contains("no.onnx"));
 }
+
+/// Softmax regression of three inputs and classes, by its factors: `δ = q − e_y` and `S = diag(q) − q qᵀ`.
+fn softmax_factors(path: &Path, shapes: [&[usize]; 3]) {
+    let (mut a, mut delta, mut S) = (Vec::new(), Vec::new(), Vec::new());
+    for p in 0..40 {
+        let x = [0, 1, 2].map(|i| (f64::from(p * (i + 2) + 3 * i)).sin());
+        let weights = [0, 1, 2].map(|o: usize| (x[o] - 0.5 * x[(o + 1) % 3]).exp());
+        let q = weights.map(|weight| weight / weights.iter().sum::<f64>());
+        a.extend(x);
+        delta.extend((0..3).map(|o| q[o] - if o == p as usize % 3 { 1.0 } else { 0.0 }));
+        S.extend((0..9).map(|at| if at / 3 == at % 3 { q[at / 3] } else { 0.0 } - q[at / 3] * q[at % 3]));
+    }
+    let [a, delta, S] = [(&a, 0), (&delta, 1), (&S, 2)].map(|(values, at)| ArrayView::new(shapes[at], values).unwrap());
+    npz::write(path, &[("a", a), ("delta", delta), ("S", S)], Compression::Stored).unwrap();
+}
+
+#[test]
+fn given_factors_are_analysed_without_a_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, long, to] = ["layer.npz", "long.npz", "out"].map(|name| folder.path().join(name));
+    softmax_factors(&file, [&[40, 3], &[40, 3], &[40, 3, 3]]);
+    softmax_factors(&long, [&[40, 1, 3], &[40, 1, 3], &[40, 3, 3]]);
+    let args = |file| ["analyse", "--factors", file, "--batch", "5", "--top", "4", "--to", text(&to), "--force"];
+    let said = succeeds(&args(text(&file)));
+    assert!(said.contains("γ of C on H") && said.contains("layer "), "{said}");
+    let read = |name: &str| fs::read_to_string(to.join(name)).unwrap();
+    let found: Value = serde_json::from_str(&read("analysis.json")).unwrap();
+    assert!(found["mean_loss"].is_null() && found["absent"].as_str().unwrap().contains("not known"));
+    assert_eq!((&found["n_samples"], &found["tensors"][0]["how"]), (&40.into(), &"dense".into()));
+    assert!(found["tensors"][0]["c_on_h"]["slope"].is_f64() && found["tensors"][0]["commutativity"].is_object());
+    let page = read("report.html");
+    assert!(page.contains("mean loss and accuracy are not known") && !page.contains("NaN"));
+    assert!(npz::read(&to.join("diagonals.npz")).unwrap().contains_key("layer.C_ii"));
+    let diagonals = read("diagonals.csv").replace("layer,", "");
+    succeeds(&args(text(&long)));
+    assert_eq!(read("diagonals.csv").replace("long,", ""), diagonals);
+    for (further, words) in [
+        (&["--model", "net.onnx"][..], "cannot be used with"),
+        (&["--params", "w"], "cannot be used with"),
+        (&["--every-layer"], "cannot be used with"),
+        (&["--samples", "50"], "--samples 50: "),
+    ] {
+        let error = fails(&[&args(text(&file))[..], further].concat());
+        assert!(error.contains(words), "{error}");
+    }
+    softmax_factors(&file, [&[40, 3], &[20, 2, 3], &[40, 3, 3]]);
+    let error = fails(&args(text(&file)));
+    assert!(error.contains("layer.npz: delta is [20, 2, 3], expected [40, d_out], as a is [40, 3]"), "{error}");
+}
+
+#[test]
+fn bounds_and_correlations_are_written_direction_by_direction() {
+    let folder = tempfile::tempdir().unwrap();
+    let [file, to] = ["layer.npz", "out"].map(|name| folder.path().join(name));
+    softmax_factors(&file, [&[40, 3], &[40, 3], &[40, 3, 3]]);
+    let args = |file| ["analyse", "--factors", file, "--batch", "5", "--top", "5", "--to", text(&to), "--force"];
+    let said = succeeds(&args(text(&file)));
+    let read = |name: &str| fs::read_to_string(to.join(name)).unwrap();
+    let found: Value = serde_json::from_str(&read("analysis.json")).unwrap();
+    let tensor = &found["tensors"][0];
+    let (bounds, alignment) = (&tensor["bounds"], &tensor["alignment"]);
+    let count = |name: &str| bounds[name].as_u64().unwrap();
+    assert_eq!(["n_judged", "n_lower_holds", "n_upper_holds", "n_flagged"].map(count), [5, 5, 5, 0]);
+    // κ_max by power iterations on every positive semidefinite S_p.
+    let mut arrays = npz::read(&file).unwrap();
+    let [a, S] = ["a", "S"].map(|name| match arrays.remove(name).unwrap().values {
+        OwnedValues::F64(values) => values,
+        other => panic!("{other:?}"),
+    });
+    let norms = a.chunks_exact(3).zip(S.chunks_exact(9)).map(|(a, S)| {
+        let mut v = [0.3, 0.5, -0.9];
+        let mut norm = 0.0;
+        for _ in 0..2_000 {
+            let image = [0, 1, 2].map(|i| (0..3).map(|j| S[3 * i + j] * v[j]).sum::<f64>());
+            norm = image.iter().map(|x| x * x).sum::<f64>().sqrt();
+            v = image.map(|x| x / norm);
+        }
+        norm * a.iter().map(|a| a * a).sum::<f64>()
+    });
+    let kappa_max = norms.fold(0.0, f64::max);
+    assert!(close(&bounds["kappa_max"], kappa_max, 1e-9), "{bounds} {kappa_max}");
+    let mean = alignment["all_pairs"]["mean"].as_f64().unwrap();
+    assert_eq!((&alignment["n_samples"], &alignment["n_pairs"]), (&40.into(), &80.into()));
+    // Every direction between its bounds, and the summary is theirs.
+    let (mut least, mut correlations) = ([f64::INFINITY; 2], 0.0);
+    let diagonals = read("diagonals.csv");
+    let mut lines = diagonals.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    for line in lines {
+        let row: Vec<&str> = line.split(',').collect();
+        let of = |name: &str| row[header.iter().position(|own| *own == name).unwrap()].parse::<f64>().unwrap();
+        let [h, m2, absolute] = ["H_ii", "M2_ii", "abs_H_ii"].map(of);
+        // S_p is positive semidefinite.
+        assert!((absolute / h - 1.0).abs() < 1e-9);
+        assert!((of("lower_bound") / (h * h) - 1.0).abs() < 1e-12);
+        assert!((of("upper_bound") / (kappa_max * h) - 1.0).abs() < 1e-9);
+        assert!(of("lower_bound") <= m2 && m2 <= of("upper_bound"));
+        let margins = [m2 / of("lower_bound"), of("upper_bound") / m2].map(f64::log10);
+        least = [0, 1].map(|side| f64::min(least[side], margins[side]));
+        correlations += of("xy_correlation") / 5.0;
+        assert!(of("xy_low") <= of("xy_correlation") && of("xy_correlation") <= of("xy_high"));
+    }
+    assert!((bounds["lower_margin_decades"].as_f64().unwrap() - least[0]).abs() < 1e-12);
+    assert!((bounds["upper_margin_decades"].as_f64().unwrap() - least[1]).abs() < 1e-12);
+    assert!((mean - correlations).abs() < 1e-12);
+    assert_eq!(read("spectra.csv").lines().count(), 81);
+    assert!(said.contains("H_ii² ≤ (M₂)_ii in 5 and (M₂)_ii ≤ κ_max E|h|_ii in 5 of 5 directions"), "{said}");
+    assert!(read("report.html").contains("5 of 5, at least by "));
+    assert!(["bounds", "alignment", "per-sample-spectra"].iter().all(|name| to.join(format!("{name}.svg")).exists()));
+    // One output too many: the reason stands in the place of the bounds.
+    let (wide, delta) = (vec![0.5; 2 * 520 * 520], vec![1.0; 2 * 520]);
+    let a = ArrayView::new(&[2, 1], &[1.0, 2.0][..]).unwrap();
+    let [delta, S] = [(&[2, 520][..], &delta), (&[2, 520, 520], &wide)].map(|(s, x)| ArrayView::new(s, x).unwrap());
+    npz::write(&file, &[("a", a), ("delta", delta), ("S", S)], Compression::Stored).unwrap();
+    let said = succeeds(&["analyse", "--factors", text(&file), "--batch", "2", "--to", text(&to), "--force"]);
+    let found: Value = serde_json::from_str(&read("analysis.json")).unwrap();
+    assert!(found["tensors"][0]["bounds"].is_null());
+    let why = found["tensors"][0]["bounds_reason"].as_str().unwrap();
+    assert!(why.contains("order 520") && said.contains(why) && read("report.html").contains(why), "{said}");
+}

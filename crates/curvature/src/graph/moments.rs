@@ -3,11 +3,15 @@
 use super::factors::Uses;
 use super::loss::{GraphCurvatureError, GraphLoss, finite_matrix};
 use super::single_product::SingleProductSamples;
+use crate::SpectraAlong;
 use crate::joint::mirror;
 use crate::panels::{PANEL, panel_moment};
+use crate::spectra_along::{in_orthonormal, of_factors, of_products, side_by_side, spectra_along};
 use faer::linalg::matmul::matmul;
 use faer::prelude::Reborrow;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
+use rayon::prelude::*;
+use std::ops::ControlFlow;
 use superlinear_nets::{
     GraphLayer, GraphPasses, GraphSamples, GraphSums, Model, Objective, SingleProductLayer, Variables,
 };
@@ -230,6 +234,80 @@ impl<'a, S: GraphSamples<f64>> GraphMoments<'a, S> {
         );
         finite_matrix("noise covariance", Sigma.as_ref())?;
         Ok(Sigma)
+    }
+
+    /// The eigenpairs of every `h_p`, without the penalty, along the columns of `vectors` (`P × K`): `κ_max`, the
+    /// diagonal of `E_p[|h_p|]`, and the spectra of the samples `keep`.
+    ///
+    /// One eigenproblem a sample, of order [`spectrum_order`](Self::spectrum_order). Bit-identical for any number of
+    /// threads. `listen` hears how many more samples are done; `None` if it breaks.
+    ///
+    /// # Errors
+    /// When an activity or gradient is not finite.
+    ///
+    /// # Panics
+    /// When `vectors` has not `P` rows.
+    #[track_caller]
+    pub fn spectra_along(
+        &self,
+        vectors: MatRef<'_, f64>,
+        keep: &[usize],
+        listen: impl FnMut(usize) -> ControlFlow<()>,
+    ) -> Result<Option<SpectraAlong>, GraphCurvatureError> {
+        let (P, N, K) = (self.n_params(), self.n_samples(), vectors.ncols());
+        assert_eq!(vectors.nrows(), P, "vectors have an entry a parameter");
+        if let Route::Single(layer) = &self.route {
+            let single = self.single(*layer)?;
+            let own = single.layer_use();
+            // As P = d_out · d_in, output by output, whatever the order of the weight's entries.
+            let V = Mat::from_fn(P, K, |row, k| vectors[(own.weight(row / own.d_in, row % own.d_in), k)]);
+            return spectra_along((N, K), keep, listen, |samples| {
+                Ok(of_products(&single.hessians(samples), V.as_ref()))
+            });
+        }
+        spectra_along((N, K), keep, listen, |samples| {
+            let samples = samples.into_par_iter();
+            let found = match &self.route {
+                Route::Outputs(n_out) => samples
+                    .map_init(
+                        || (self.passes(), Mat::zeros(P, *n_out)),
+                        |(passes, J), p| {
+                            let Q = self.jacobian(passes, p, J.as_mut());
+                            of_factors(J.as_ref(), Q.as_ref(), vectors)
+                        },
+                    )
+                    .collect(),
+                Route::Factors(uses) => samples
+                    .map_init(
+                        || uses.passes(&self.of),
+                        |passes, p| {
+                            let (U, C) = uses.factors(&self.of, passes, p);
+                            of_factors(U.as_ref(), C.as_ref(), vectors)
+                        },
+                    )
+                    .collect(),
+                Route::Tangents | Route::Single(_) => samples
+                    .map_init(
+                        || (self.passes(), Mat::zeros(P, P)),
+                        |(passes, h), p| {
+                            let (model, samples) = (self.of.model, self.of.samples);
+                            passes.evaluate(model, samples, p..p + 1).expect("samples were passed before");
+                            passes.sample_hessian(model, h.as_mut());
+                            in_orthonormal(&vectors.to_owned(), h)
+                        },
+                    )
+                    .collect(),
+            };
+            Ok(side_by_side(K, found))
+        })
+    }
+
+    /// The order of the eigenproblem that one sample takes in [`spectra_along`](Self::spectra_along).
+    pub fn spectrum_order(&self) -> usize {
+        match &self.route {
+            Route::Single(layer) => layer.layer_use().d_out,
+            _ => self.width().min(self.n_params()),
+        }
     }
 
     fn passes(&self) -> GraphPasses<f64> {

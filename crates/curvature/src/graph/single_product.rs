@@ -1,12 +1,16 @@
 //! What a pass over the samples leaves at a layer whose weight is used once for each of them.
 
 use super::loss::{GraphCurvatureError, block_of, finite_matrix};
-use crate::{KroneckerShape, LayerMoments, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len};
+use crate::{
+    KroneckerShape, LayerMoments, PerSampleHessian, Symmetry, kronecker_moments, outer_product_vech, vech, vech_len,
+};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatMut, MatRef, Par};
 use rayon::prelude::*;
 use std::ops::Range;
-use superlinear_nets::{GraphPasses, GraphSamples, Model, Objective, SingleProductLayer, Variables, WeightOrder};
+use superlinear_nets::{
+    GraphPasses, GraphSamples, LayerUse, Model, Objective, SingleProductLayer, Variables, WeightOrder,
+};
 
 /// Samples whose `S_p` are made together: those that a task of [`kronecker_moments`] fills.
 const TOGETHER: usize = crate::kronecker_moment::FILL;
@@ -128,6 +132,27 @@ impl<'a, S: GraphSamples<f64>> SingleProductSamples<'a, S> {
             self.curvature(&mut curvatures, p, S.as_mut());
             each(p, &S);
         }
+    }
+
+    /// `h_p` of the samples of `range`, whose `S_p` are computed side by side.
+    pub(super) fn hessians(&self, range: Range<usize>) -> Vec<PerSampleHessian> {
+        let d_out = self.deltas.nrows();
+        let parts: Vec<Range<usize>> =
+            range.clone().step_by(TOGETHER).map(|first| first..range.end.min(first + TOGETHER)).collect();
+        let part = |curvatures: &mut Curvatures, part: Range<usize>| {
+            let hessian = |p: usize| {
+                let mut S = Mat::zeros(d_out, d_out);
+                self.curvature(curvatures, p, S.as_mut());
+                PerSampleHessian::new(S, self.activities.col_as_slice(p).to_vec())
+            };
+            part.map(hessian).collect::<Vec<_>>()
+        };
+        parts.into_par_iter().map_init(|| self.curvatures(), part).flatten().collect()
+    }
+
+    /// The layer.
+    pub(super) fn layer_use(&self) -> LayerUse {
+        self.layer.layer_use()
     }
 
     fn curvatures(&self) -> Curvatures {

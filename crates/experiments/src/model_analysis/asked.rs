@@ -89,18 +89,6 @@ impl Prepared {
         (&self.model, &self.objective, &self.samples)
     }
 
-    pub(super) fn model(&self) -> &Model<f64> {
-        &self.model
-    }
-
-    pub(super) fn objective(&self) -> &Objective {
-        &self.objective
-    }
-
-    pub(super) fn samples(&self) -> &DenseGraphSamples<f64> {
-        &self.samples
-    }
-
     /// What is to be analysed, in the order of the graph.
     pub fn tensors(&self) -> &[Asked] {
         &self.tensors

@@ -1,17 +1,18 @@
 //! One tensor: its matrices, exponents and commutators.
 
-use super::{Asked, Prepared, Question};
+use super::Asked;
+use super::source::Source;
+use super::spectra::{self, SampleSpectra};
 use crate::exponents::{Directions, Exponent, Exponents};
 use crate::layer_spectra;
 use crate::observer::Observer;
 use crate::record::layer_spectra::PairRecord;
-use crate::spectrum::leading_pairs;
 use anyhow::{Context, Result, bail};
 use faer::{Mat, MatRef};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::Instant;
-use superlinear_curvature::{Diagonal, DiagonalsAlong, GraphLoss, GraphMoments};
-use superlinear_nets::Variables;
+use superlinear_curvature::{Diagonal, DiagonalsAlong};
 use superlinear_noise::{Sampling, batch_factor};
 use superlinear_spectra::{TopOverlap, eigh, top_overlaps};
 
@@ -45,6 +46,8 @@ pub struct TensorFound {
     pub commutativity: Option<Commutativity>,
     /// The matrices themselves, where they are formed and asked for.
     pub matrices: Option<Matrices>,
+    /// The bounds of `M₂` and the spectra of samples; `Err` says why there are none.
+    pub spectra: Result<SampleSpectra, String>,
     /// Directions of all that were looked at where `(M₂)_ii < H_ii²` by more than rounding: there are none.
     pub below_square: usize,
     /// Seconds.
@@ -91,38 +94,47 @@ pub struct Commutativity {
     pub m2_with_h: Vec<TopOverlap>,
 }
 
+/// What is asked of a tensor, whatever its source.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) n_samples: usize,
+    pub(super) batch: NonZeroUsize,
+    pub(super) top: NonZeroUsize,
+    pub(super) memory: u64,
+    pub(super) tol: f64,
+    pub(super) seed: u64,
+    pub(super) keep_matrices: bool,
+    /// What rounding of the outputs makes of the loss: [`ModelFit::rounding`](super::ModelFit::rounding).
+    pub(super) rounding: f64,
+}
+
 /// Analyses one tensor.
 pub(super) fn analyse(
-    question: &Question,
-    prepared: &Prepared,
+    settings: &Settings,
+    source: &dyn Source,
     asked: &Asked,
     observer: &dyn Observer,
 ) -> Result<TensorFound> {
     let start = Instant::now();
-    let graph = prepared.model().graph();
-    let variables = Variables::parameters(graph, [asked.name.as_str()])?;
-    let P = variables.n_params();
+    let P = source.n_params();
     let named = || asked.name.clone();
-    let of = GraphLoss::new(prepared.model(), prepared.objective().clone(), prepared.samples(), variables.clone())
-        .with_context(named)?;
-    let is_dense = MATRICES * 8 * (P as u64) * (P as u64) <= question.memory;
-    let FoundDirections { directions, vectors, how, commutativity, matrices } = if is_dense {
-        let moments = GraphMoments::new(prepared.model(), prepared.objective().clone(), prepared.samples(), variables)?;
-        dense(question, &moments, asked, observer).with_context(named)?
-    } else {
-        iterated(question, &of, P, observer).with_context(named)?
-    };
+    let is_dense = MATRICES * 8 * (P as u64) * (P as u64) <= settings.memory;
+    let found = if is_dense { dense(settings, source, asked, observer) } else { iterated(settings, source, observer) };
+    let FoundDirections { directions, vectors, how, commutativity, matrices } = found.with_context(named)?;
     let K = vectors.ncols();
     let stage = observer.stage("diagonals", 3 * K as u64, "products/s");
-    let diagonals = of.diagonals_along_with(vectors.as_ref(), |products| {
+    let diagonals = source.diagonals(vectors.as_ref(), &mut |products| {
         stage.advance(products as u64);
         if observer.stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     observer.check()?;
     let diagonals = diagonals.with_context(named)?;
     stage.done(&format!("of H, Σ and M₂ of {} along {K} vectors", asked.name));
-    let factor = batch_factor(question.batch.get(), prepared.fit().n_samples, Sampling::WithReplacement)?;
-    let exponents = Exponents::new(&directions, &diagonals, true, prepared.fit().rounding);
+    let along = (vectors.as_ref(), &diagonals);
+    let spectra = spectra::of_samples(settings, &*source.spectra()?, along, &asked.name, observer);
+    let spectra = spectra.with_context(named)?;
+    let factor = batch_factor(settings.batch.get(), settings.n_samples, Sampling::WithReplacement)?;
+    let exponents = Exponents::new(&directions, &diagonals, true, settings.rounding);
     let [c_on_h, m2_on_h, c_on_m2] = [
         (Diagonal::Covariance, Diagonal::Hessian),
         (Diagonal::SecondMoment, Diagonal::Hessian),
@@ -145,6 +157,7 @@ pub(super) fn analyse(
         c_on_m2,
         commutativity,
         matrices,
+        spectra,
         below_square,
         wall_s,
     })
@@ -159,26 +172,15 @@ struct FoundDirections {
     matrices: Option<Matrices>,
 }
 
-fn dense(
-    question: &Question,
-    moments: &GraphMoments<'_, impl superlinear_nets::GraphSamples<f64>>,
-    asked: &Asked,
-    observer: &dyn Observer,
-) -> Result<FoundDirections> {
-    let P = moments.n_params();
+fn dense(settings: &Settings, source: &dyn Source, asked: &Asked, observer: &dyn Observer) -> Result<FoundDirections> {
+    let P = source.n_params();
     let stage = observer.stage("matrices", 6, "matrices/s");
     let step = |words: &str| {
         stage.advance(1);
         stage.at(&format!("{}: {words}", asked.name));
         observer.check()
     };
-    // What the question allows is what the check before has compared; the moment's own panels are small beside it.
-    let limit = u64::MAX;
-    let H = moments.hessian(limit)?;
-    step("M₂")?;
-    let M2 = moments.hessian_second_moment(limit)?;
-    step("Σ")?;
-    let Sigma = moments.noise_covariance(limit)?;
+    let Matrices { H, M2, Sigma } = source.matrices(&step)?;
     step("eigenvectors of H")?;
     let eigen = eigh(H.as_ref()).context("eigendecomposition of H")?;
     if eigen.values.first().is_none_or(|&most| most <= eigen.noise_floor) {
@@ -189,7 +191,7 @@ fn dense(
             eigen.noise_floor
         );
     }
-    let H = question.keep_matrices.then_some(H);
+    let H = settings.keep_matrices.then_some(H);
     let pair = |A: MatRef<'_, f64>, eigen: &_| layer_spectra::pair(A, eigen).map(|(_, record)| record);
     let commutativity = if Sigma.norm_l2() > 0.0 {
         step("eigenvectors of M₂")?;
@@ -209,21 +211,16 @@ fn dense(
     };
     stage.done(&format!("H, M₂ and Σ of {}, {P} × {P}", asked.name));
     let positive = eigen.values.iter().filter(|&&value| value > eigen.noise_floor).count();
-    let K = question.top.get().min(positive);
+    let K = settings.top.get().min(positive);
     let directions = Directions::of_eigh(&eigen, K);
     let vectors = eigen.vectors.as_ref().subcols(0, K).to_owned();
     let matrices = H.map(|H| Matrices { H, M2, Sigma });
     Ok(FoundDirections { directions, vectors, how: How::Dense, commutativity, matrices })
 }
 
-fn iterated(
-    question: &Question,
-    of: &GraphLoss<'_, f64, impl superlinear_nets::GraphSamples<f64>>,
-    P: usize,
-    observer: &dyn Observer,
-) -> Result<FoundDirections> {
-    let K = question.top.get().min(P);
-    let top = leading_pairs(K, question.tol, question.seed, &of.hessian(), observer)?;
+fn iterated(settings: &Settings, source: &dyn Source, observer: &dyn Observer) -> Result<FoundDirections> {
+    let K = settings.top.get().min(source.n_params());
+    let top = source.leading(K, settings.tol, settings.seed, observer)?;
     let converged = top.pairs.iter().filter(|pair| pair.converged).count();
     let how = How::Lanczos { products: top.state.products, converged };
     let (directions, vectors) = (Directions::of_ritz(&top), top.vectors().to_owned());

@@ -32,7 +32,9 @@ fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
     let names = labels(&shown);
     let axis = || Axis::log10("direction of H, by descending curvature");
     let panel = |title: &str, of: fn(&LayerSpectra) -> Option<&AlignmentRecord>| {
-        Panel::new(title, axis(), Axis::linear("correlation"), correlations(&found, &names, of))
+        let records = found.iter().zip(&names).enumerate();
+        let records = records.filter_map(|(k, ((_, spectral), name))| Some((k, of(spectral)?, name.as_str())));
+        Panel::new(title, axis(), Axis::linear("correlation"), correlations(records))
     };
     let panels = vec![
         panel("all eigenpairs", |spectral| spectral.alignment.as_ref()),
@@ -52,16 +54,11 @@ fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
 /// Bins of directions a decade.
 const BINS: f64 = 8.0;
 
-/// Points of all directions, and binned lines with bands above them.
-fn correlations(
-    found: &[(&RunRecord, &LayerSpectra)],
-    names: &[String],
-    of: fn(&LayerSpectra) -> Option<&AlignmentRecord>,
-) -> Vec<Layer> {
+/// Points of all directions, and binned lines with bands above them: of numbered and named records.
+pub(crate) fn correlations<'a>(records: impl Iterator<Item = (usize, &'a AlignmentRecord, &'a str)>) -> Vec<Layer> {
     let mut layers: Vec<Layer> = vec![Reference::new("", ReferenceAt::Y(0.0)).into()];
     let mut lines: Vec<Layer> = Vec::new();
-    for (k, ((_, spectral), name)) in found.iter().zip(names).enumerate() {
-        let Some(alignment) = of(spectral) else { continue };
+    for (k, alignment, name) in records {
         let (color, dash) = (COLORS[k % 4], DASHES[k % 4]);
         let x: Vec<f64> = alignment.direction.iter().map(|i| (i + 1) as f64).collect();
         let points = Scatter::new("", x.clone(), alignment.pearson_log.clone());

@@ -31,7 +31,8 @@ fn draw(runs: &[&RunRecord]) -> Result<Drawn> {
             .with_context(context)?;
         let report = wedge.report(&layer.h, &layer.m2, curvature(layer)).with_context(context)?;
         let exponents = wedge.exponents(right_diagonal(layer), &layer.m2).with_context(context)?;
-        wedges.push(wedge_panel(run, title, &report));
+        let right = (right_diagonal(layer), layer.abs_h.is_some());
+        wedges.push(wedge_panel(title, layer.kappa_max, right, &layer.m2, &report));
         histograms.push(histogram_panel(&name, &exponents.values));
         rows.push(row(run, &report, exponents.min(), exponents.max()));
     }
@@ -82,12 +83,17 @@ pub fn n_outside(layer: &LayerRecord) -> Result<(usize, usize)> {
     Ok((outside, outside + report.n_inside))
 }
 
-fn wedge_panel(run: &RunRecord, title: String, report: &WedgeReport) -> Panel {
+/// Directions in the wedge, over the diagonal of the right-hand bound, which is of `E|h|` if so.
+pub(crate) fn wedge_panel(
+    title: String,
+    kappa: f64,
+    (right, is_absolute): (&[f64], bool),
+    m2: &[f64],
+    report: &WedgeReport,
+) -> Panel {
     use superlinear_stats::bounds::Place;
-    let layer = run.layer();
-    let kappa = layer.kappa_max;
     let (mut x, mut y) = (Vec::new(), Vec::new());
-    let diagonals = right_diagonal(layer).iter().zip(&layer.m2).zip(&report.places);
+    let diagonals = right.iter().zip(m2).zip(&report.places);
     for ((&h, &m2), _) in diagonals.filter(|((h, m2), place)| **place != Place::Flagged && **h > 0.0 && **m2 > 0.0) {
         x.push(h / kappa);
         y.push(m2 / kappa / kappa);
@@ -101,7 +107,7 @@ fn wedge_panel(run: &RunRecord, title: String, report: &WedgeReport) -> Panel {
         Line { color: Color::BLACK, ..Line::new("lower bound, γ(v) = 2", curve, square) }.into(),
         Scatter::new("directions", x, y).into(),
     ];
-    let abscissa = if layer.abs_h.is_some() { "E|h|_{ii} / κ_{max}" } else { "H_{ii} / κ_{max}" };
+    let abscissa = if is_absolute { "E|h|_{ii} / κ_{max}" } else { "H_{ii} / κ_{max}" };
     Panel::new(title, Axis::log10(abscissa), Axis::log10("(M_{2})_{ii} / κ_{max}²"), layers)
 }
 
