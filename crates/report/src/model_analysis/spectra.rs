@@ -178,8 +178,8 @@ pub(super) fn figures(tensors: &[TensorFound]) -> Vec<(&'static str, String, Fig
             "alignment",
             caption(
                 "Correlation of ln X and ln Y over the eigenpairs of samples, X = |κ_m| and Y = (u_m·v_i)², along \
-                 every eigenvector v_i of H, with 95 % intervals by a bootstrap over samples. Lines are means over bins of \
-                 directions, dots the rank correlation.",
+                 every eigenvector v_i of H, with 95 % intervals by a bootstrap over samples. Lines are means over \
+                 bins of directions, dots the rank correlation.",
             ),
             figure("Curvature and alignment", alignment_panel),
         ),
