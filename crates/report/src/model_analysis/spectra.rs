@@ -115,12 +115,18 @@ pub(super) fn line(tensor: &TensorFound) -> String {
     let (lower, upper) = (margin(found.wedge.min_lower_slack), margin(found.wedge.min_upper_slack));
     format!(
         "H_ii² ≤ (M₂)_ii in {} and (M₂)_ii ≤ κ_max E|h|_ii in {} of {n} directions, at least by factors {lower} and \
-         {upper}; κ_max = {:.4e}; X–Y correlation {}",
+         {upper}; κ_max = {}; X–Y correlation {}",
         found.n_above_square(),
         found.n_below_largest(),
-        found.kappa_max,
+        magnitude(found.kappa_max),
         correlation(found.alignment.as_ref())
     )
+}
+
+/// Four digits, with a power of ten where they would not show.
+fn magnitude(x: f64) -> String {
+    let digits = 3_i32.saturating_sub(x.abs().log10().floor() as i32);
+    if (0..=6).contains(&digits) { format!("{x:.0$}", digits as usize) } else { format!("{x:.3e}") }
 }
 
 /// `0.412 [0.380, 0.450]`.
@@ -144,7 +150,7 @@ pub(super) fn page_row(tensor: &TensorFound) -> minijinja::Value {
     };
     let outside = found.wedge.n_below + found.wedge.n_above;
     minijinja::context! {
-        name, outside, kappa => format!("{:.4e}", found.kappa_max), largest => found.largest,
+        name, outside, kappa => magnitude(found.kappa_max), largest => found.largest,
         lower => share(found.n_above_square(), found.wedge.min_lower_slack),
         upper => share(found.n_below_largest(), found.wedge.min_upper_slack),
         all => correlation(found.alignment.as_ref()), leading => correlation(found.leading_alignment.as_ref()),
@@ -217,4 +223,15 @@ fn sample_panel(tensor: &TensorFound, found: &SampleSpectra) -> Panel {
         })
         .collect();
     Panel::new(&tensor.asked.name, Axis::log10("rank m"), Axis::log10("|κ_{m}|"), layers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn magnitudes_have_four_digits() {
+        let found = [599.5, 13.846, 0.002_5, 12_345.0, 1e-9, 0.0].map(magnitude);
+        assert_eq!(found, ["599.5", "13.85", "0.002500", "1.234e4", "1.000e-9", "0.000e0"]);
+    }
 }
