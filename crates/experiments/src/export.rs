@@ -8,10 +8,13 @@ use crate::provenance::Provenance;
 use crate::record::TrainingRecord;
 use crate::spec::RunSpec;
 use crate::spectrum::ORDER;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use faer::MatRef;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::Path;
+use superlinear_curvature::AnalysedLayer;
 use superlinear_datasets::Normalisation;
 use superlinear_nets::{Architecture, Layer};
 use superlinear_noise::{Sampling, noise_covariance};
@@ -23,17 +26,31 @@ use superlinear_store::{json, npz, safetensors};
 /// The settings of the run, for a person.
 const MANIFEST: &str = "manifest.json";
 
+/// The analysed layer's factors, which [`answer_factors`](crate::model_analysis::answer_factors) takes.
+pub const FACTORS: &str = "factors.npz";
+
+/// Of which images the factors of the analysed layer are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorsOf {
+    /// Of all training images.
+    All,
+    /// Of the first so many, in the order of `data.npz`.
+    First(NonZeroUsize),
+}
+
 /// What an export has written, in words.
 pub const FILES: &str = "weights.safetensors, data.npz, moments.npz, awd.npz, manifest.json";
 
-/// Writes run `id` of the results in `out` to the folder `to`, which may hold another run's if `force`.
+/// Writes run `id` of the results in `out` to the folder `to`, which may hold another run's if `force`; with `factors`
+/// also those of the analysed layer.
 ///
 /// # Errors
-/// When there is no such run, its data are missing, the folder cannot be written, or the observer stops it; nothing
+/// When there is no such run, it has fewer images than factors are asked of, its data are missing, the folder cannot be written, or the observer stops it; nothing
 /// has been written then.
 pub fn export(
     (out, id): (&Path, &str),
     (to, force): (&Path, bool),
+    factors: Option<FactorsOf>,
     data_dir: Option<&Path>,
     provenance: Provenance,
     observer: &dyn Observer,
@@ -41,6 +58,15 @@ pub fn export(
     let run = FoundRun::find(out, id)?;
     let staged = StagedDir::create(to, What { kind: "export", of: &format!("run {id}"), force })?;
     let FinishedRun { spec, training, trained, data, .. } = run.load(data_dir)?;
+    let n_images = training.indices.len();
+    let n_factors = match factors {
+        Some(FactorsOf::First(n)) if n.get() > n_images => {
+            bail!("--factors {n}: run {id} was trained on {n_images} images")
+        }
+        Some(FactorsOf::First(n)) => Some(n.get()),
+        Some(FactorsOf::All) => Some(n_images),
+        None => None,
+    };
     let matrices = layer_matrices(&spec, &training.indices, &trained, spec.target_dense(), &data)?;
     observer.check()?;
 
@@ -59,6 +85,10 @@ pub fn export(
     observer.check()?;
     write_moments(&staged.path().join("moments.npz"), &spec, &matrices)?;
     observer.check()?;
+    if let Some(n) = n_factors {
+        write_factors(&staged.path().join(FACTORS), &matrices.layer, n)?;
+        observer.check()?;
+    }
     write_awd(&staged.path().join("awd.npz"), &matrices)?;
     json::write(&staged.path().join(MANIFEST), &manifest(&spec, &training, provenance))?;
     observer.check()?;
@@ -158,6 +188,30 @@ fn write_awd(path: &Path, matrices: &LayerMatrices) -> Result<()> {
     Ok(npz::write(path, &arrays, Compression::Stored)?)
 }
 
+/// `a` `[n, d_in]`, `delta` `[n, d_out]` and `S` `[n, d_out, d_out]` of the first `n` samples.
+fn write_factors(path: &Path, layer: &AnalysedLayer, n: usize) -> Result<()> {
+    let (d_in, d_out) = (layer.d_in(), layer.d_out());
+    let of_first = |of: &dyn Fn(usize) -> Vec<f64>| (0..n).flat_map(of).collect::<Vec<f64>>();
+    let a = of_first(&|p| layer.a(p).to_vec());
+    let delta = of_first(&|p| layer.delta(p).to_vec());
+    let mut S = vec![0.0; n * d_out * d_out];
+    S.par_chunks_mut(d_out * d_out).enumerate().for_each_init(
+        || layer.curvatures(),
+        |curvatures, (p, to)| {
+            // Symmetric: columns are rows.
+            let of_sample = curvatures.at(p).S;
+            to.iter_mut().enumerate().for_each(|(at, to)| *to = of_sample[(at % d_out, at / d_out)]);
+        },
+    );
+    let shapes = ([n, d_in], [n, d_out], [n, d_out, d_out]);
+    let arrays = [
+        ("a", ArrayView::new(&shapes.0, &a)?),
+        ("delta", ArrayView::new(&shapes.1, &delta)?),
+        ("S", ArrayView::new(&shapes.2, &S)?),
+    ];
+    Ok(npz::write(path, &arrays, Compression::Stored)?)
+}
+
 fn row_major(A: MatRef<'_, f64>) -> Vec<f64> {
     (0..A.nrows()).flat_map(|i| (0..A.ncols()).map(move |j| A[(i, j)])).collect()
 }
@@ -203,6 +257,9 @@ fn manifest(spec: &RunSpec, training: &TrainingRecord, provenance: Provenance) -
             "C_hh_SD, C_hg_SD, C_gg_SD": "same-sample parts: means over samples divided by 2 * batch",
             "C_hh_SD_WD": "C_hh_SD with the perturbation covariance diagonal in each sample's own eigenbasis",
             "partners": "nearest of 20 anchors of the sample's class, redrawn for every 64 samples; ChaCha8 stream 4",
+            "factors.npz": "where asked for, of the first images in the order of data.npz: a [N, d_in], what the layer \
+                            takes; delta [N, d_out] and S [N, d_out, d_out], gradient and Hessian of each image's loss \
+                            in what it gives",
             "eigenvectors": "columns, by descending eigenvalue of H",
             "loss": "per sample; squared errors are means over the 10 outputs",
         },

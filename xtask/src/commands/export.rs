@@ -1,11 +1,13 @@
 //! `cargo xtask export`: one run's weights, data and matrices, for NumPy and PyTorch.
 
+use super::count;
 use crate::voice::Voice;
 use crate::{interrupt, provenance};
 use anyhow::Result;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use superlinear_experiments::export::{FILES, export};
+use superlinear_experiments::export::{FACTORS, FILES, FactorsOf, export};
 
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +20,10 @@ pub(crate) struct ExportArgs {
     /// Let the folder hold another run: it is replaced, and files that are not ours stay
     #[arg(long)]
     force: bool,
+    /// Also the factors of the analysed layer, factors.npz for `analyse --factors`: of the first N training images, or
+    /// without a number of all
+    #[arg(long, value_name = "N", num_args = 0..=1, value_parser = count)]
+    factors: Option<Option<NonZeroUsize>>,
     /// Folder of the results: of one plan, or of all [default: out, the plan that has the run]
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
@@ -33,7 +39,9 @@ pub(crate) struct ExportArgs {
 pub(crate) fn run(args: &ExportArgs) -> Result<()> {
     interrupt::listen()?;
     let of = (args.out.as_path(), args.run_id.as_str());
-    export(of, (&args.to, args.force), args.data_dir.as_deref(), provenance::here(), &Voice::new(true))?;
-    writeln!(std::io::stdout(), "{}: {FILES}", args.to.display())?;
+    let factors = args.factors.map(|n| n.map_or(FactorsOf::All, FactorsOf::First));
+    export(of, (&args.to, args.force), factors, args.data_dir.as_deref(), provenance::here(), &Voice::new(true))?;
+    let further = if factors.is_some() { format!(", {FACTORS}") } else { String::new() };
+    writeln!(std::io::stdout(), "{}: {FILES}{further}", args.to.display())?;
     Ok(())
 }

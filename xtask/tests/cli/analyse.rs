@@ -267,3 +267,58 @@ fn bounds_and_correlations_are_written_direction_by_direction() {
     let why = found["tensors"][0]["bounds_reason"].as_str().unwrap();
     assert!(why.contains("order 520") && said.contains(why) && read("report.html").contains(why), "{said}");
 }
+
+#[test]
+fn exported_factors_give_the_exponents_of_their_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, exported, to] = ["out", "exported", "answer"].map(|name| folder.path().join(name));
+    succeeds(&["reproduce", "--profile", "tiny", "--only", "table1", "--quiet", "--out", text(&out)]);
+    let id = "mnist-tiny-mse-c3-s0";
+    let export = ["export", id, "--out", text(&out), "--to", text(&exported), "--factors"];
+    let said = succeeds(&export);
+    assert!(said.contains("factors.npz"), "{said}");
+    let read = |path: PathBuf| serde_json::from_str::<Value>(&fs::read_to_string(path).unwrap()).unwrap();
+    let summary = read(out.join("tiny/summary.json"));
+    let run = summary["runs"].as_array().unwrap().iter().find(|run| run["id"] == id).unwrap();
+    let batch = read(exported.join("manifest.json"))["training"]["batch"].to_string();
+    let factors = exported.join("factors.npz");
+    let top = run["gamma"]["c_on_h"]["top"].to_string();
+    let analyse = ["analyse", "--factors", text(&factors), "--batch", &batch, "--top", &top, "--to", text(&to)];
+    succeeds(&[&analyse[..], &["--quiet"]].concat());
+    let found = read(to.join("analysis.json"));
+    for name in ["c_on_h", "m2_on_h", "c_on_m2"] {
+        let [own, truth] = [&found["tensors"][0][name], &run["gamma"][name]];
+        assert_eq!(own["n_used"], truth["n_used"], "{name}");
+        let [own, truth] = [own, truth].map(|fit| fit["slope"].as_f64().unwrap());
+        assert!((own / truth - 1.0).abs() < 1e-10, "{name}: {own} {truth}");
+    }
+    // C is that of the run's batches, not only up to a factor.
+    let moments = npz::read(&exported.join("moments.npz")).unwrap();
+    let (C, V) = (floats(&moments["C"]), floats(&moments["eigenvectors"]));
+    let P = moments["C"].shape[0];
+    let image = |r: usize| (0..P).map(|c| C[r * P + c] * V[c * P]).sum::<f64>();
+    let along: f64 = (0..P).map(|r| V[r * P] * image(r)).sum();
+    let diagonals = npz::read(&to.join("diagonals.npz")).unwrap();
+    assert!((floats(&diagonals["factors.C_ii"])[0] / along - 1.0).abs() < 1e-10);
+    // The first seven alone; more than there are is an error.
+    let all = npz::read(&factors).unwrap();
+    succeeds(&[&export[..], &["7"]].concat());
+    let first = npz::read(&factors).unwrap();
+    let n = all["a"].shape[0];
+    for name in ["a", "delta", "S"] {
+        assert_eq!((first[name].shape[0], &first[name].shape[1..]), (7, &all[name].shape[1..]));
+        let own = floats(&first[name]);
+        assert_eq!(own, &floats(&all[name])[..own.len()]);
+    }
+    let error = fails(&[&export[..], &[&(n + 1).to_string()]].concat());
+    assert!(error.contains(&format!("--factors {}: run {id} was trained on {n} images", n + 1)), "{error}");
+    succeeds(&export[..6]);
+    assert!(!factors.exists(), "only where asked for");
+}
+
+fn floats(array: &Array) -> &[f64] {
+    match &array.values {
+        OwnedValues::F64(values) => values,
+        other => panic!("{other:?}"),
+    }
+}
