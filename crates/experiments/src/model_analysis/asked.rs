@@ -39,8 +39,16 @@ impl Prepared {
     /// When a file cannot be read, the samples do not fit the network, there is no such tensor, the batch is larger
     /// than the samples, or the network does not give the `logits` of the data.
     pub fn read(question: &Question, observer: &dyn Observer) -> Result<Self> {
+        Self::read_for(question, &GivenSamples::read(&question.data)?, observer)
+    }
+
+    /// Reads the network, for samples in memory.
+    ///
+    /// # Errors
+    /// As [`Prepared::read`].
+    pub fn read_for(question: &Question, given: &GivenSamples, observer: &dyn Observer) -> Result<Self> {
         let onnx = superlinear_onnx::read(&question.model).with_context(|| question.model.display().to_string())?;
-        Self::of(question, onnx, &GivenSamples::read(&question.data)?, observer)
+        Self::of(question, onnx, given, observer)
     }
 
     /// Of a network and samples in memory; the question's paths are what messages call them.
