@@ -1,5 +1,6 @@
 //! One network at several times of its training: its files in order, and what is kept of each one's answer.
 
+use super::asked::network;
 use super::{Found, Question, TensorFound};
 use crate::exponents::Exponent;
 use crate::identity::Key;
@@ -205,7 +206,7 @@ impl CheckpointKey {
     /// When the network cannot be read.
     pub fn of(question: &Question, data: &Key) -> Result<Self> {
         let file = Key::of_file(&question.model)?;
-        let onnx = superlinear_onnx::read(&question.model).with_context(|| question.model.display().to_string())?;
+        let onnx = network(question)?;
         // Numbers may lie in files beside it.
         let model = onnx.model();
         let mut numbers = Vec::new();
