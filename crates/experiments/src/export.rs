@@ -45,8 +45,8 @@ pub const FILES: &str = "weights.safetensors, data.npz, moments.npz, awd.npz, ma
 /// also those of the analysed layer.
 ///
 /// # Errors
-/// When there is no such run, it has fewer images than factors are asked of, its data are missing, the folder cannot be written, or the observer stops it; nothing
-/// has been written then.
+/// When there is no such run, it has fewer images than factors are asked of, its data are missing, the folder cannot be
+/// written, or the observer stops it; nothing has been written then.
 pub fn export(
     (out, id): (&Path, &str),
     (to, force): (&Path, bool),

@@ -94,6 +94,11 @@ impl GivenSamples {
         &self.ignored
     }
 
+    /// Without the logits, which are those of one network.
+    pub fn without_logits(self) -> Self {
+        Self { logits: None, ..self }
+    }
+
     /// Whether there are logits to check a network by.
     pub fn has_logits(&self) -> bool {
         self.logits.is_some()

@@ -5,6 +5,7 @@
 //! are read along the leading Lanczos vectors of `H`.
 
 mod asked;
+mod checkpoints;
 mod factors;
 mod fit;
 mod source;
@@ -14,6 +15,7 @@ mod tensor;
 use crate::observer::Observer;
 use anyhow::{Context, Result, bail};
 pub use asked::{Asked, Prepared};
+pub use checkpoints::{CheckpointAnswer, CheckpointKey, Checkpoints, ExponentAnswer, KEPT, TensorAnswer};
 pub use factors::{ABSENT, FactorsQuestion, answer_factors};
 pub use fit::ModelFit;
 use source::OfGraph;

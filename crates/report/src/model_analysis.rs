@@ -1,5 +1,6 @@
 //! How the analysis of one's own network is shown: lines for the terminal, `analysis.json`, tables, figures and a page.
 
+mod over_training;
 mod spectra;
 
 use crate::outputs::centred_points;
@@ -7,6 +8,7 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use minijinja::{Environment, context};
+pub use over_training::{CheckpointRow, OverTraining, files_over_training, write_over_training};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;

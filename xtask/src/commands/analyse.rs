@@ -1,5 +1,6 @@
 //! `cargo xtask analyse`: noise and curvature of one's own network, tensor by tensor, or of one layer's factors.
 
+use super::checkpoints::{self, Folder};
 use super::{count, threads};
 use crate::voice::Voice;
 use crate::{interrupt, provenance};
@@ -8,7 +9,7 @@ use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use superlinear_experiments::model_analysis::{
-    FactorsQuestion, Found, ModelLoss, Params, Prepared, Question, Subject, answer, answer_factors,
+    Checkpoints, FactorsQuestion, Found, ModelLoss, Params, Prepared, Question, Subject, answer, answer_factors,
 };
 use superlinear_experiments::observer::Observer;
 use superlinear_report::model_analysis::{files, lines, write};
@@ -18,19 +19,34 @@ use superlinear_store::staged::{StagedDir, What};
 #[derive(Debug, clap::Args)]
 pub(crate) struct AnalyseArgs {
     /// The network: an ONNX file, as torch.onnx.export writes it
-    #[arg(long, value_name = "FILE", required_unless_present = "factors", requires = "data", requires = "loss")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present_any = ["factors", "checkpoints"],
+        requires = "data",
+        requires = "loss"
+    )]
     model: Option<PathBuf>,
+    /// The network at several times of its training, ordered by the number in the files' names: files, or a pattern
+    /// such as "epoch-*.onnx". Each has its own folder as soon as it is done, and the same command goes on where it was
+    /// interrupted
+    #[arg(long, value_name = "FILES", num_args = 1.., conflicts_with = "model", requires = "data", requires = "loss")]
+    checkpoints: Vec<PathBuf>,
     /// One layer in place of a network: an npz file of `a` [N, T, d_in], `delta` [N, T, d_out], the gradients of each
     /// sample's loss in what the layer gives, and `S` [N, T·d_out, T·d_out], its Hessians there; T, how often a sample
     /// uses the layer, may be left out if 1
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "data", "loss", "params", "every_layer"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["model", "checkpoints", "data", "loss", "params", "every_layer"]
+    )]
     factors: Option<PathBuf>,
     /// Its samples: an npz file of `x` [N, …], as the network takes it, of `y` and, to check the network by, of its own
     /// `logits` [N, n_out]
-    #[arg(long, value_name = "FILE", requires = "model")]
+    #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// The loss of a sample
-    #[arg(long, value_enum, requires = "model")]
+    #[arg(long, value_enum)]
     loss: Option<LossArg>,
     /// The size of a mini-batch, which C = Σ/B is of
     #[arg(long, value_name = "B", value_parser = count)]
@@ -60,7 +76,7 @@ pub(crate) struct AnalyseArgs {
     #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// Folder to write; must be new, empty or an earlier answer to the same question [default:
-    /// out/analyses/<model>-<params>, or <factors>]
+    /// out/analyses/<model>-<params>, or <factors>; with --checkpoints an earlier answer is continued]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
     /// Let the folder hold the answer to another question: it is replaced, and files that are not ours stay
@@ -112,14 +128,21 @@ enum Asked {
 }
 
 impl AnalyseArgs {
-    fn asked(&self) -> Asked {
+    fn pool(&self) -> Result<rayon::ThreadPool> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(super::n_threads(self.threads)).build();
+        pool.context("cannot start threads")
+    }
+
+    /// Of checkpoints the model is their pattern.
+    fn asked(&self, checkpoints: Option<&Checkpoints>) -> Asked {
         let &Self { batch, top, samples, tol, seed, .. } = self;
         let memory = (self.memory * f64::from(1 << 30)) as u64;
         let keep_matrices = false;
         if let Some(factors) = self.factors.clone() {
             return Asked::Factors(FactorsQuestion { factors, batch, top, samples, memory, tol, seed, keep_matrices });
         }
-        let (Some(model), Some(data), Some(loss)) = (self.model.clone(), self.data.clone(), self.loss) else {
+        let model = self.model.clone().or_else(|| checkpoints.map(|found| found.pattern().to_owned()));
+        let (Some(model), Some(data), Some(loss)) = (model, self.data.clone(), self.loss) else {
             unreachable!("clap asks for them where there are no factors");
         };
         let params = match self.every_layer {
@@ -167,15 +190,22 @@ impl Asked {
 /// When a file cannot be read or does not fit, a number is not finite, the folder cannot be written, or the user
 /// interrupts; nothing has been written then.
 pub(crate) fn run(args: &AnalyseArgs) -> Result<()> {
-    let asked = args.asked();
+    let checkpoints = match args.checkpoints.is_empty() {
+        true => None,
+        false => Some(Checkpoints::find(&args.checkpoints)?),
+    };
+    let asked = args.asked(checkpoints.as_ref());
+    if let (Some(checkpoints), Asked::Network(question)) = (&checkpoints, &asked) {
+        interrupt::listen()?;
+        let folder = Folder { to: args.to.as_deref(), force: args.force, is_quiet: args.quiet };
+        return checkpoints::run((checkpoints, question), &folder, &args.pool()?, &Voice::new(args.quiet));
+    }
     let to = args.to.clone().unwrap_or_else(|| PathBuf::from("out/analyses").join(asked.name()));
     let staged = StagedDir::create(&to, What { kind: "analysis", of: &asked.words(), force: args.force })?;
     interrupt::listen()?;
     let voice = Voice::new(args.quiet);
     let observer: &dyn Observer = &voice;
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(super::n_threads(args.threads)).build();
-    let pool = pool.context("cannot start threads")?;
-    let found = pool.install(|| asked.answer(observer))?;
+    let found = args.pool()?.install(|| asked.answer(observer))?;
     write(asked.subject(), &found, staged.path(), provenance::here())?;
     observer.check()?;
     staged.publish()?;

@@ -1,6 +1,7 @@
 //! The commands, each with its arguments.
 
 pub(crate) mod analyse;
+mod checkpoints;
 pub(crate) mod ci;
 pub(crate) mod data;
 pub(crate) mod export;

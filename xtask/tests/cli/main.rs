@@ -2,6 +2,7 @@
 #![allow(non_snake_case)]
 
 mod analyse;
+mod checkpoints;
 mod own_files;
 mod spectrum;
 mod table1;

@@ -39,8 +39,16 @@ impl Prepared {
     /// When a file cannot be read, the samples do not fit the network, there is no such tensor, the batch is larger
     /// than the samples, or the network does not give the `logits` of the data.
     pub fn read(question: &Question, observer: &dyn Observer) -> Result<Self> {
-        let onnx = superlinear_onnx::read(&question.model).with_context(|| question.model.display().to_string())?;
+        let onnx = network(question)?;
         Self::of(question, onnx, &GivenSamples::read(&question.data)?, observer)
+    }
+
+    /// Reads the network, for samples in memory.
+    ///
+    /// # Errors
+    /// As [`Prepared::read`].
+    pub fn read_for(question: &Question, given: &GivenSamples, observer: &dyn Observer) -> Result<Self> {
+        Self::of(question, network(question)?, given, observer)
     }
 
     /// Of a network and samples in memory; the question's paths are what messages call them.
@@ -98,6 +106,10 @@ impl Prepared {
     pub fn fit(&self) -> &ModelFit {
         &self.fit
     }
+}
+
+pub(super) fn network(question: &Question) -> Result<OnnxModel> {
+    superlinear_onnx::read(&question.model).with_context(|| question.model.display().to_string())
 }
 
 /// The first `N` samples, as the graph takes them.
